@@ -1,0 +1,141 @@
+/* core.h - the coordinator: step(core, event) -> effects. Pure: no I/O, no clock, no thread, no random numbers.
+ *
+ * One owner thread. Time arrives inside events. The same code runs in quanta-coordinator, in quanta dev and in the simulator; they
+ * differ in who carries out the effects. Two-phase commit is one table: coordinator/twophase.h, the same as in docs/protocol.md. */
+#ifndef Q_COORDINATOR_CORE_H
+#define Q_COORDINATOR_CORE_H
+
+#include "wal/log.h"
+
+typedef struct q_core q_core;
+
+typedef struct q_core_config {
+    uint64_t cluster;               /* from the log */
+    uint8_t log_incarnation[16];    /* from the log: part of every request's identity */
+    uint32_t engines;               /* mask of the engines that exist; those that a schema needs must be among them */
+    uint32_t max_in_flight;         /* transactions; then partitions are paused (default 10000) */
+    uint64_t max_in_flight_bytes;
+    uint32_t max_request_bytes;     /* default 1 MiB + envelope */
+    uint32_t default_timeout_ms, max_timeout_ms;  /* of a request: waiting for locks and votes (5000, 60000) */
+    uint32_t resend_ms;             /* first backoff of commit messages (200), doubled up to 10 s */
+    uint32_t tail_flush_ms;         /* an END waits at most so long for a group to ride with (50) */
+    uint64_t dedupe_max_bytes;      /* (256 MiB) */
+    int64_t dedupe_window_us;       /* (24 h) */
+    const char *topic_prefix;       /* "quanta" */
+    const char *const *reply_allow; /* patterns with a trailing '*', NULL-terminated */
+    bool publish_changes;
+    uint32_t sabotage;              /* simulator's mutants: see twophase.h; 0 in every build that ships */
+} q_core_config;
+
+/* ---- events ---- */
+
+typedef struct q_header { q_slice name, value; } q_header;
+
+typedef struct q_request {   /* a message of quanta.requests */
+    int32_t partition;
+    int64_t offset;
+    q_slice key, value;
+    uint32_t header_count;
+    const q_header *headers;
+} q_request;
+
+typedef enum q_event_kind {
+    Q_EV_REQUEST = 1,
+    Q_EV_MESSAGE,     /* bytes of quanta.votes */
+    Q_EV_PERSISTED,   /* the group that PERSIST named is durable */
+    Q_EV_PUBLISHED,   /* the broker has acknowledged a REPLY or EVENT: its token */
+    Q_EV_TIMER        /* time has passed (also sent now and then when nothing happens) */
+} q_event_kind;
+
+typedef struct q_event {
+    q_event_kind kind;
+    int64_t now_us;        /* the wall clock; may step back, the core never does */
+    int64_t mono_us;       /* a monotonic clock, for time limits */
+    union {
+        q_request request; /* borrowed for the step */
+        q_slice bytes;     /* MESSAGE */
+        uint64_t group;    /* PERSISTED */
+        uint64_t token;    /* PUBLISHED */
+    };
+} q_event;
+
+/* ---- effects ---- */
+
+typedef enum q_effect_kind {
+    Q_FX_PERSIST = 1, /* commit `ops` to the log, then say PERSISTED(group). At most one is under way at a time */
+    Q_FX_SEND,        /* to quanta.work.<engine> or quanta.reads.<engine> */
+    Q_FX_REPLY,       /* result to `topic`; then PUBLISHED(token) when token isn't 0 */
+    Q_FX_REPLY_STORED,/* read the decision at `lsn` and publish its reply to `topic` under `key` (a duplicate request) */
+    Q_FX_PUBLISH,     /* a change event, a schema version or a dead letter to `topic`; then PUBLISHED(token) when token isn't 0 */
+    Q_FX_PAUSE,       /* stop consuming requests */
+    Q_FX_RESUME,
+    Q_FX_TIMER,       /* say TIMER at `at_us` (monotonic) at the latest */
+    Q_FX_LOG,         /* a line for the log: text in bytes */
+    Q_FX_FATAL        /* end the process; no outcome may leave any more: reason in bytes */
+} q_effect_kind;
+
+typedef struct q_effect {
+    q_effect_kind kind;
+    q_engine_id engine;  /* SEND */
+    bool reads_lane;     /* SEND */
+    q_slice topic, key, bytes;
+    q_slice type;        /* REPLY: content type */
+    q_slice request_id;  /* REPLY: header */
+    uint64_t token, group, lsn;
+    int64_t at_us;
+    const q_log_op *ops; /* PERSIST */
+    size_t op_count;
+} q_effect;
+
+/* A growing list; its memory belongs to it. Everything an effect points to is valid until q_effects_clear. */
+typedef struct q_effects q_effects;
+q_effects *q_effects_new(void);
+void q_effects_free(q_effects *fx);
+size_t q_effects_count(const q_effects *fx);
+const q_effect *q_effects_at(const q_effects *fx, size_t i);
+void q_effects_clear(q_effects *fx);
+
+/* ---- life ---- */
+
+/* Recovery (B8), before anything else: the runtime opens the log and calls new, then load for every entry of META, POSITION and CATALOG,
+ * then record for every record from the low mark on, then begin. */
+Q_CHECK q_rc q_core_new(const q_core_config *config, q_core **out, q_err *err);
+void q_core_free(q_core *c);
+Q_CHECK q_rc q_core_load(q_core *c, q_log_table table, q_slice key, q_slice value, q_err *err);
+Q_CHECK q_rc q_core_record(q_core *c, uint64_t lsn, q_slice bytes, q_err *err);
+/* From which lsn records are needed: call after the tables are loaded. */
+uint64_t q_core_first_lsn(const q_core *c);
+/* Reserves the next epoch and block of seqs (PERSIST), fences every engine, re-takes the locks of decided transactions, resends their redo
+ * and unpublished replies. Requests are welcome at once; they wait for the engines they need. */
+Q_CHECK q_rc q_core_begin(q_core *c, int64_t now_us, int64_t mono_us, q_effects *fx, q_err *err);
+
+/* Where to start reading a partition: the offset after the low water; -1 when the partition is new. */
+int64_t q_core_position(const q_core *c, int32_t partition);
+/* B7: the hash of the last complete message of a partition, to be compared at start. false when there is none. */
+bool q_core_position_hash(const q_core *c, int32_t partition, int64_t *offset, uint8_t hash[16]);
+
+void q_core_step(q_core *c, const q_event *event, q_effects *fx);
+/* After a run of steps, when the queue of events is empty (or long enough): emits the batched SENDs and, when none is under way, PERSIST. */
+void q_core_flush(q_core *c, q_effects *fx);
+/* SIGTERM: new requests stay in the topic; true when nothing is in flight any more. */
+bool q_core_drain(q_core *c);
+
+/* ---- for operators and metrics: same thread ---- */
+
+typedef struct q_core_stats {
+    uint64_t requests, committed, aborted, rejected, rolled_back, duplicates, read_only;
+    uint64_t in_flight, waiting_for_locks, preparing, decided, applying;
+    uint64_t in_doubt;                 /* decided, not applied everywhere */
+    int64_t oldest_in_doubt_us;        /* age; 0 when none */
+    uint64_t groups, group_records, lock_waits;
+    uint64_t epoch, next_seq;
+    uint32_t engines_ready;            /* mask: told the epoch and answering */
+    uint64_t memory_bytes;
+} q_core_stats;
+void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out);
+/* The current catalog, borrowed until the next step. */
+const q_catalog *q_core_catalog(const q_core *c);
+/* One JSON object a line per open transaction: txid, seq, state, since, engines still missing, whom it waits for. */
+void q_core_list_txns(const q_core *c, int64_t mono_us, bool stuck_only, q_buf *out);
+
+#endif

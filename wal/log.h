@@ -1,0 +1,67 @@
+/* log.h - the log store: a seam with two sides, LMDB (wal/lmdb.c) and the simulator's (tests/sim), and one contract-test suite.
+ *
+ * One owner thread for all calls but read, which any thread may call. A group is one write transaction and one sync: after Q_OK all of
+ * it is durable, after anything else the process must end (Q_FATAL) and none or all of it is there when the log is opened again. */
+#ifndef Q_WAL_LOG_H
+#define Q_WAL_LOG_H
+
+#include "wal/record.h"
+
+typedef struct q_log q_log;
+
+typedef enum q_log_table {
+    Q_LT_META = 1,   /* cluster id, incarnation, epoch, seq block, format, low marks: see wal/README.md */
+    Q_LT_POSITION,   /* request topic and partition -> low water, what is complete above, hash of the last complete message */
+    Q_LT_CATALOG,    /* "b/<bucket>" and "r/<bucket>/<record>" -> encoded definition */
+    Q_LT_COUNT
+} q_log_table;
+
+typedef struct q_log_op {
+    enum { Q_LO_APPEND = 1, Q_LO_PUT, Q_LO_DELETE, Q_LO_TRIM } kind;
+    q_log_table table;  /* PUT, DELETE */
+    uint64_t lsn;       /* APPEND: one more than the last; TRIM: records below it go */
+    q_slice key;        /* PUT, DELETE */
+    q_slice value;      /* APPEND: an encoded record; PUT */
+} q_log_op;
+
+typedef struct q_log_info {
+    uint64_t first_lsn, last_lsn; /* 0, 0 when empty */
+    uint64_t bytes_used, bytes_max;
+    uint64_t syncs, groups;
+} q_log_info;
+
+/* Called for each record in lsn order, or each table entry in key order; anything but Q_OK stops and is returned. */
+typedef q_rc (*q_log_visit)(void *ctx, uint64_t lsn, q_slice key, q_slice value, q_err *err);
+
+typedef struct q_log_ops {
+    /* Writes and syncs. Q_FATAL when it can't be known to be durable. Q_RETRY (nothing written) when the log is full. */
+    q_rc (*commit)(q_log *log, const q_log_op *ops, size_t n, q_err *err);
+    /* A copy of the record at lsn, in `arena`. Q_END: trimmed or not there. Any thread. */
+    q_rc (*read)(q_log *log, q_arena *arena, uint64_t lsn, q_slice *out, q_err *err);
+    q_rc (*scan)(q_log *log, uint64_t from_lsn, q_log_visit visit, void *ctx, q_err *err);
+    q_rc (*table)(q_log *log, q_log_table table, q_log_visit visit, void *ctx, q_err *err);
+    q_rc (*get)(q_log *log, q_arena *arena, q_log_table table, q_slice key, q_slice *out, q_err *err); /* Q_END: absent */
+    void (*info)(q_log *log, q_log_info *out);
+    void (*close)(q_log *log); /* accepts NULL */
+} q_log_ops;
+
+struct q_log { const q_log_ops *ops; };
+
+typedef struct q_log_options {
+    uint64_t max_bytes;    /* the map: reserved address space, and the most that the file may become */
+    bool read_only;        /* for operators: beside a running coordinator; takes no lock */
+    bool create;
+    bool skip_verify;      /* tests of the verifier only */
+} q_log_options;
+
+/* Opens the log in directory `dir` under an exclusive lock (flock of `dir`/lock; Q_FAIL names the holder's pid). A child process first
+ * checks the structure: both meta pages, every page's place and kind, that the newest commit's txnid is the one stored in it; then every
+ * record since the last checkpoint (B8). A damage is Q_FAIL with its place; never a signal. */
+Q_CHECK q_rc q_log_open_lmdb(const char *dir, const q_log_options *options, q_log **out, q_err *err);
+
+/* Checks everything: structure, every record, every table entry, that records, ends and positions fit each other.
+ * `progress` (or NULL) is called now and then. Any process, beside a running coordinator. */
+typedef struct q_verify_report { uint64_t records, decisions, open_transactions, bytes; } q_verify_report;
+Q_CHECK q_rc q_log_verify(const char *dir, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx, q_verify_report *out, q_err *err);
+
+#endif
