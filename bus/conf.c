@@ -1,0 +1,51 @@
+#include "bus/internal.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+bool q_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, q_err *err)
+{
+    char text[256];
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
+        return true;
+    q_err_set(err, Q_E_INTERNAL, "kafka setting %s: %s", name, text);
+    return false;
+}
+
+rd_kafka_conf_t *q_kafka_conf(const q_kafka_config *config, q_err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    bool ok = q_kafka_conf_set(conf, "bootstrap.servers", config->bootstrap, err) &&
+              q_kafka_conf_set(conf, "client.id", "quanta", err) &&
+              q_kafka_conf_set(conf, "socket.nagle.disable", "true", err) &&
+              q_kafka_conf_set(conf, "reconnect.backoff.ms", "50", err) &&
+              q_kafka_conf_set(conf, "reconnect.backoff.max.ms", "1000", err) &&
+              q_kafka_conf_set(conf, "topic.metadata.refresh.interval.ms", "5000", err) &&
+              q_kafka_conf_set(conf, "log_level", "3", err);
+    for (const q_kafka_setting *s = config->settings; ok && s && s->name; s++)
+        ok = q_kafka_conf_set(conf, s->name, s->value, err);
+    if (ok)
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+q_rc q_kafka_watermarks(const q_kafka_config *config, const char *topic, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
+                        q_err *err)
+{
+    char text[256];
+    rd_kafka_conf_t *conf = q_kafka_conf(config, err);
+    if (!conf)
+        return Q_FAIL;
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+    if (!rk) {
+        rd_kafka_conf_destroy(conf);
+        return q_err_set(err, Q_E_INTERNAL, "kafka: %s", text);
+    }
+    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(rk, topic, partition, low, high, timeout_ms);
+    rd_kafka_destroy(rk);
+    if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return Q_OK;
+    q_err_set(err, Q_E_INTERNAL, "kafka: offsets of %s[%d]: %s", topic, (int)partition, rd_kafka_err2str(e));
+    return Q_RETRY;
+}

@@ -1,0 +1,290 @@
+/* Message by message from one queue: librdkafka 2.0.2's batch call can skip offsets around pause and resume (fixed in 2.3). Every
+ * offset is checked to follow the one before it but for gaps that compaction or transactions may leave on a real broker. */
+#include "bus/internal.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MAX_PARTITIONS = 4096, METADATA_EVERY_S = 5 };
+
+struct q_message { rd_kafka_message_t *rm; rd_kafka_headers_t *headers; };
+
+struct q_source {
+    rd_kafka_t *rk;
+    q_source_config config;
+    char *topic;
+    pthread_t thread;
+    atomic_bool stopping;
+    atomic_int want_paused; /* what the caller wants */
+    bool paused;            /* what librdkafka was told; the thread's own */
+    int partitions;         /* assigned so far (assign mode); the thread's own after start */
+};
+
+/* ---- messages ---- */
+
+static q_message *wrap(rd_kafka_message_t *rm)
+{
+    q_message *m = calloc(1, sizeof *m);
+    if (!m) {
+        rd_kafka_message_destroy(rm);
+        return NULL;
+    }
+    m->rm = rm;
+    if (rd_kafka_message_headers(rm, &m->headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        m->headers = NULL;
+    return m;
+}
+
+q_slice q_message_key(const q_message *m) { return q_slice_of(m->rm->key, m->rm->key ? m->rm->key_len : 0); }
+q_slice q_message_value(const q_message *m) { return q_slice_of(m->rm->payload, m->rm->payload ? m->rm->len : 0); }
+int32_t q_message_partition(const q_message *m) { return m->rm->partition; }
+int64_t q_message_offset(const q_message *m) { return m->rm->offset; }
+size_t q_message_header_count(const q_message *m) { return m->headers ? rd_kafka_header_cnt(m->headers) : 0; }
+
+void q_message_header(const q_message *m, size_t i, q_slice *name, q_slice *value)
+{
+    const char *n = NULL;
+    const void *v = NULL;
+    size_t len = 0;
+    *name = *value = Q_SLICE_NONE;
+    if (!m->headers || rd_kafka_header_get_all(m->headers, i, &n, &v, &len) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    *name = q_slice_cstr(n);
+    *value = q_slice_of(v, v ? len : 0);
+}
+
+bool q_message_find_header(const q_message *m, const char *name, q_slice *value)
+{
+    size_t n = q_message_header_count(m);
+    for (size_t i = 0; i < n; i++) {
+        q_slice found;
+        q_message_header(m, i, &found, value);
+        if (q_slice_eq(found, q_slice_cstr(name)))
+            return true;
+    }
+    *value = Q_SLICE_NONE;
+    return false;
+}
+
+void q_message_free(q_message *m)
+{
+    if (!m)
+        return;
+    rd_kafka_message_destroy(m->rm);
+    free(m);
+}
+
+/* ---- the thread ---- */
+
+/* How many partitions the topic has; 0 while it doesn't exist, -1 when the broker can't be asked. */
+static int count_partitions(q_source *s, int timeout_ms)
+{
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(s->rk, s->topic, NULL);
+    const struct rd_kafka_metadata *md = NULL;
+    int n = -1;
+    if (rkt && rd_kafka_metadata(s->rk, 0, rkt, &md, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        n = md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR ? md->topics[0].partition_cnt : 0;
+        rd_kafka_metadata_destroy(md);
+    }
+    if (rkt)
+        rd_kafka_topic_destroy(rkt);
+    return n > MAX_PARTITIONS ? MAX_PARTITIONS : n;
+}
+
+/* Adds partitions from..to-1 to the assignment. */
+static bool assign_more(q_source *s, int from, int to)
+{
+    rd_kafka_topic_partition_list_t *more = rd_kafka_topic_partition_list_new(to - from);
+    for (int p = from; p < to; p++) {
+        int64_t at = s->config.start ? s->config.start(s->config.ctx, p) : -1;
+        rd_kafka_topic_partition_list_add(more, s->topic, p)->offset =
+            at == -2 ? RD_KAFKA_OFFSET_END : at < 0 ? RD_KAFKA_OFFSET_BEGINNING : at;
+    }
+    bool ok;
+    if (from == 0) {
+        ok = rd_kafka_assign(s->rk, more) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    } else {
+        rd_kafka_error_t *e = rd_kafka_incremental_assign(s->rk, more);
+        ok = e == NULL;
+        rd_kafka_error_destroy(e);
+    }
+    rd_kafka_topic_partition_list_destroy(more);
+    if (ok)
+        s->partitions = to;
+    return ok;
+}
+
+static void apply_pause(q_source *s)
+{
+    bool want = atomic_load(&s->want_paused) != 0;
+    if (want == s->paused)
+        return;
+    rd_kafka_topic_partition_list_t *all = NULL;
+    if (rd_kafka_assignment(s->rk, &all) != RD_KAFKA_RESP_ERR_NO_ERROR || !all)
+        return;
+    rd_kafka_resp_err_t e = want ? rd_kafka_pause_partitions(s->rk, all) : rd_kafka_resume_partitions(s->rk, all);
+    rd_kafka_topic_partition_list_destroy(all);
+    if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
+        s->paused = want;
+}
+
+static void report(q_source *s, q_rc rc, const char *text)
+{
+    if (s->config.failed)
+        s->config.failed(s->config.ctx, rc, text);
+}
+
+/* false: the source can't go on. */
+static bool handle_error(q_source *s, rd_kafka_message_t *rm)
+{
+    char text[400];
+    switch (rm->err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return true; /* librdkafka goes on trying */
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        snprintf(text, sizeof text,
+                 "%s: the offset to go on from is not in the topic any more (%s): the topic was recreated, or its retention "
+                 "removed requests that were not processed",
+                 s->topic, rd_kafka_message_errstr(rm));
+        report(s, Q_FATAL, text);
+        return false;
+    default:
+        snprintf(text, sizeof text, "%s: %s", s->topic, rd_kafka_message_errstr(rm));
+        report(s, Q_RETRY, text);
+        return true;
+    }
+}
+
+static void *run(void *arg)
+{
+    q_source *s = arg;
+    time_t looked = time(NULL);
+    while (!atomic_load(&s->stopping)) {
+        apply_pause(s);
+        rd_kafka_message_t *rm = rd_kafka_consumer_poll(s->rk, 100);
+        if (!rm) {
+            if (!s->config.group && time(NULL) - looked >= METADATA_EVERY_S) {
+                int n = count_partitions(s, 1000);
+                if (n > s->partitions && assign_more(s, s->partitions, n))
+                    s->paused = false; /* the new ones aren't: told again at once */
+                looked = time(NULL);
+            }
+            continue;
+        }
+        if (rm->err) {
+            bool go_on = handle_error(s, rm);
+            rd_kafka_message_destroy(rm);
+            if (!go_on)
+                break;
+            continue;
+        }
+        q_message *m = wrap(rm);
+        if (m)
+            s->config.message(s->config.ctx, m);
+        else
+            report(s, Q_FATAL, "out of memory");
+    }
+    return NULL;
+}
+
+static q_rc start_assigned(q_source *s, int timeout_ms, q_err *err)
+{
+    int waited = 0, n;
+    while ((n = count_partitions(s, 500)) <= 0 && waited < timeout_ms) {
+        struct timespec pause = { 0, 100 * 1000 * 1000 };
+        nanosleep(&pause, NULL);
+        waited += n < 0 ? 600 : 100;
+    }
+    if (n <= 0) {
+        q_err_set(err, Q_E_INTERNAL, n < 0 ? "kafka can't be reached" : "topic %s doesn't exist", s->topic);
+        return Q_RETRY;
+    }
+    return assign_more(s, 0, n) ? Q_OK : q_err_set(err, Q_E_INTERNAL, "kafka: can't assign %s", s->topic);
+}
+
+static q_rc start_subscribed(q_source *s, q_err *err)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, s->topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t e = rd_kafka_subscribe(s->rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    return e == RD_KAFKA_RESP_ERR_NO_ERROR ? Q_OK : q_err_set(err, Q_E_INTERNAL, "kafka: %s: %s", s->topic, rd_kafka_err2str(e));
+}
+
+q_rc q_source_start(const q_kafka_config *config, const q_source_config *source, int timeout_ms, q_source **out, q_err *err)
+{
+    char text[256], wait[16];
+    q_source *s = calloc(1, sizeof *s);
+    rd_kafka_conf_t *conf = NULL;
+    q_rc rc = Q_FAIL;
+    if (!s)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    s->config = *source;
+    s->topic = strdup(source->topic);
+    snprintf(wait, sizeof wait, "%d", config->fetch_wait_max_ms ? config->fetch_wait_max_ms : 10);
+    conf = s->topic ? q_kafka_conf(config, err) : NULL;
+    if (!conf)
+        goto out;
+    /* A new group member starts where the oldest message is: nothing sent before the worker came is skipped. */
+    if (!q_kafka_conf_set(conf, "fetch.wait.max.ms", wait, err) ||
+        !q_kafka_conf_set(conf, "auto.offset.reset", source->group ? "earliest" : "error", err) ||
+        !q_kafka_conf_set(conf, "group.id", source->group ? source->group : "quanta-unused", err) ||
+        !q_kafka_conf_set(conf, "enable.auto.commit", source->group ? "true" : "false", err) ||
+        !q_kafka_conf_set(conf, "queued.max.messages.kbytes", "32768", err) ||
+        !q_kafka_conf_set(conf, "fetch.message.max.bytes", "16000000", err) ||
+        !q_kafka_conf_set(conf, "fetch.error.backoff.ms", "50", err) ||
+        !q_kafka_conf_set(conf, "partition.assignment.strategy", "cooperative-sticky", err))
+        goto out;
+    s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+    if (!s->rk) {
+        q_err_set(err, Q_E_INTERNAL, "kafka consumer: %s", text);
+        goto out;
+    }
+    conf = NULL; /* the consumer's now */
+    rd_kafka_poll_set_consumer(s->rk);
+    rc = source->group ? start_subscribed(s, err) : start_assigned(s, timeout_ms, err);
+    if (rc != Q_OK)
+        goto out;
+    if (pthread_create(&s->thread, NULL, run, s) != 0) {
+        rc = q_err_set(err, Q_E_INTERNAL, "kafka consumer: no thread");
+        goto out;
+    }
+    *out = s;
+    return Q_OK;
+out:
+    if (conf)
+        rd_kafka_conf_destroy(conf);
+    if (s->rk) {
+        rd_kafka_consumer_close(s->rk);
+        rd_kafka_destroy(s->rk);
+    }
+    free(s->topic);
+    free(s);
+    return rc;
+}
+
+void q_source_pause(q_source *s) { atomic_store(&s->want_paused, 1); }
+void q_source_resume(q_source *s) { atomic_store(&s->want_paused, 0); }
+
+void q_source_stop(q_source *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->stopping, true);
+    pthread_join(s->thread, NULL);
+    rd_kafka_consumer_close(s->rk);
+    rd_kafka_destroy(s->rk);
+    free(s->topic);
+    free(s);
+}
