@@ -35,7 +35,7 @@ CC := clang
 WARN := -Wall -Wextra -Wno-gnu -Werror
 endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
-LDLIBS := -lrdkafka -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
+LDLIBS := -lrdkafka -lmicrohttpd -lcurl -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
 
 .PHONY: all help setup clean test unit
 .DEFAULT_GOAL := all
