@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIRST_BLOCK = 4096, MAX_BLOCK = 1 << 20 };
+enum { FIRST_BLOCK = 4096, MAX_BLOCK = 1 << 20, ALIGN = 16 /* a q_value holds an __int128 */ };
 
 typedef struct block {
     struct block *next;
     size_t size; /* of data */
     size_t used;
-    _Alignas(16) char data[];
+    _Alignas(ALIGN) char data[];
 } block;
 
 struct q_arena {
@@ -106,11 +106,11 @@ void *q_arena_alloc(q_arena *a, size_t size)
 {
     if (fail_after && --fail_after == 0)
         return NULL;
-    if (size > SIZE_MAX - 8)
+    if (size > SIZE_MAX - ALIGN)
         return NULL;
-    size = (size + 7) & ~(size_t)7;
+    size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (size == 0)
-        size = 8;
+        size = ALIGN;
     block *b = a->current;
     if (size <= b->size - b->used) {
         void *p = b->data + b->used;

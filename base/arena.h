@@ -17,7 +17,7 @@ void q_arena_reset(q_arena *a);
 /* Bytes held from the system. */
 size_t q_arena_bytes(const q_arena *a);
 
-/* Aligned to 8 bytes, not cleared. NULL when out of memory or past the maximum. */
+/* Aligned to 16 bytes (a q_value holds an __int128), not cleared. NULL when out of memory or past the maximum. */
 void *q_arena_alloc(q_arena *a, size_t size);
 /* Cleared. */
 void *q_arena_calloc(q_arena *a, size_t count, size_t size);

@@ -1,4 +1,8 @@
-/* ast.h - the syntax tree of one message, before and after the check. Lives in one arena; immutable after q_ql_check. Pure. */
+/* ast.h - the syntax tree of one message, before and after the check. Lives in one arena; immutable after q_ql_check. Pure.
+ *
+ * After the check a tree holds no PARAM, no OBJECT and no ARRAY with constant parts (they became literals), every literal that meets
+ * an attribute has that attribute's type, and no chain of AND or OR is deeper than the logarithm of its length: recursion over a tree
+ * is bounded by Q_QL_MAX_DEPTH plus a score. README.md lists which operand types the check lets through. */
 #ifndef Q_QUANTAQL_AST_H
 #define Q_QUANTAQL_AST_H
 
@@ -19,7 +23,9 @@ typedef enum q_expr_kind {
     Q_X_AGGREGATE,   /* op COUNT…MAX; a, or NULL for count(*) */
     Q_X_OBJECT,      /* document literal with non-constant parts: keys[], args[] */
     Q_X_ARRAY,       /* args[]; of documents, or of relation literals */
-    Q_X_AT           /* metric sample: a AT b (b a time) */
+    Q_X_AT,          /* metric sample: a AT b (b a time); only the whole value of a metric in INSERT or SET */
+    Q_X_SUBQUERY,    /* (SELECT one column …) in ASSERT: its only row's value, NULL without a row; select */
+    Q_X_EXISTS       /* EXISTS (SELECT …) in ASSERT; select */
 } q_expr_kind;
 
 typedef enum q_op {
@@ -46,7 +52,7 @@ typedef struct q_path {
     const q_attr *const *hops;        /* relations followed, in order */
     const q_record *const *hop_types; /* hop_types[i] is the record that hops[i] leads to; NULL while it isn't defined: finds nothing */
     const q_attr *attr;               /* the attribute read at the end; NULL when an undefined record is on the way */
-    uint32_t step_count;              /* rest: into the document */
+    uint32_t step_count;              /* rest: into the document (before the check: from the first [ ] on) */
     const q_step *steps;
     bool any;                         /* path(): true when any end matches. Also set when a hop is of cardinality many */
 } q_path;
@@ -55,15 +61,24 @@ typedef struct q_expr {
     q_expr_kind kind;
     q_op op;
     bool negated;
+    uint8_t height;           /* 1 for a leaf; at most Q_QL_MAX_DEPTH */
+    uint32_t terms;           /* BINARY AND, OR: leaves of the chain; the parser balances chains by it */
     q_pos pos;
-    q_type type;              /* after the check: what it yields (Q_T_NULL: not known before run, a document's inside) */
-    q_value value;            /* LITERAL. relation("x") is Q_T_RELATION; duration() and time() are read by the lexer/parser */
-    q_slice name;             /* PARAM */
-    q_path path;              /* PATH */
-    struct q_expr *a, *b;
+    q_type type;              /* after the check: what it yields (Q_T_NULL: not known before run, a document's inside).
+                               * PARAM before the check: the type it is read as (time($t)), or Q_T_NULL */
     uint32_t arg_count;
-    struct q_expr **args;
+    struct q_expr **args;     /* IN: may be empty after the check (IN $empty: false) */
+    struct q_expr *a, *b;     /* IN before the check: b is the parameter of IN $list; then args is empty */
     const q_slice *keys;      /* OBJECT */
+    q_slice name;             /* PARAM: without $. LITERAL FLOAT: the number as written, so that a decimal loses nothing */
+    union {                   /* by kind: read none of these of another kind */
+        q_value value;        /* LITERAL. relation("x") is Q_T_RELATION; duration() and time() are read by the parser */
+        q_path path;          /* PATH */
+        struct {
+            struct q_stmt *stmt;
+            uint32_t index;   /* after the check: in the ASSERT's `selects` */
+        } select;             /* SUBQUERY, EXISTS */
+    };
 } q_expr;
 
 typedef enum q_stmt_kind {
@@ -90,18 +105,21 @@ typedef struct q_column {  /* of a SELECT */
 
 typedef struct q_order { q_expr *expr; bool desc; bool nulls_first; } q_order;
 
+typedef struct q_insert_row { uint32_t count; q_assign *assigns; q_pos pos; } q_insert_row;
+
 typedef struct q_stmt {
     q_stmt_kind kind;
-    uint32_t number;       /* counts from 1 without USE, BEGIN, COMMIT; 0 for those */
+    uint32_t number;       /* counts from 1 without USE, BEGIN, COMMIT, ROLLBACK; 0 for those */
     q_pos pos;
+    q_pos name_pos;        /* of the record or bucket that it names */
     q_slice bucket;        /* USE */
     q_slice record_name;   /* INSERT SELECT UPDATE DELETE */
     const q_record *record;/* after the check */
     /* INSERT: rows of assigns. UPDATE: row_count 1. */
     uint32_t row_count;
-    struct { uint32_t count; q_assign *assigns; q_pos pos; } *rows;
+    q_insert_row *rows;
     /* SELECT */
-    bool star;             /* the check expands it into columns */
+    bool star;             /* the check puts the record's attributes, in order, before the other columns */
     uint32_t column_count;
     q_column *columns;
     q_expr *where;         /* also UPDATE, DELETE; the condition of ASSERT */
@@ -120,7 +138,7 @@ typedef struct q_stmt {
 } q_stmt;
 
 typedef struct q_script {
-    q_slice text;
+    q_slice text;          /* the arena's copy, followed by a NUL; all slices of a parsed tree point into it or the arena */
     uint32_t count;
     q_stmt *stmts;
     /* After the check. */
