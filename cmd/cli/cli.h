@@ -1,0 +1,17 @@
+/* cli.h - what the subcommands of bin/quanta share: exit statuses, finding the system, options. */
+#ifndef Q_CMD_CLI_H
+#define Q_CMD_CLI_H
+
+#include "base/error.h"
+
+enum {                   /* A4 */
+    Q_EXIT_COMMITTED = 0,
+    Q_EXIT_REFUSED = 1,  /* aborted or rejected */
+    Q_EXIT_USAGE = 2,
+    Q_EXIT_UNREACHABLE = 3,
+};
+
+/* argv[0] is the subcommand's name. What they return is the exit status. */
+int q_cmd_dev(int argc, char **argv);
+
+#endif

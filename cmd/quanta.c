@@ -1,0 +1,58 @@
+/* quanta - the one program for people: a development system, statements, schemas, transactions, the log. */
+#include "base/say.h"
+#include "cmd/cli/cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#ifndef Q_VERSION
+#define Q_VERSION "0.1.0"
+#endif
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("quanta " Q_VERSION);
+    return Q_EXIT_COMMITTED;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
+    { "version", cmd_version, "print the version" },
+};
+
+static void usage(FILE *to)
+{
+    fputs("Usage: quanta COMMAND [OPTION...]\n\nCommands:\n", to);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`quanta COMMAND --help` tells more.\n"
+          "Exit status: 0 committed, 1 aborted or rejected, 2 wrong usage, 3 can't reach the system.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    q_say_init("quanta", Q_SAY_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        usage(stderr);
+        return Q_EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        usage(stdout);
+        return Q_EXIT_COMMITTED;
+    }
+    if (!strcmp(argv[1], "--version"))
+        return cmd_version(argc, argv);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "quanta: unknown command '%s'\n\n", argv[1]);
+    usage(stderr);
+    return Q_EXIT_USAGE;
+}
