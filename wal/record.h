@@ -8,7 +8,12 @@
 
 #include "schemas/wire/wire.h"
 
-enum { Q_WAL_FORMAT = 1, Q_REC_HEADER_BYTES = 24, Q_REC_MAX_BYTES = 32 << 20 };
+enum {
+    Q_WAL_FORMAT = 1,
+    Q_REC_HEADER_BYTES = 24,
+    Q_REC_MAX_BYTES = 32 << 20, /* header and payload */
+    Q_REC_QUERY_BYTES = 256,    /* what is kept of the statement */
+};
 
 typedef enum q_rec_type {
     Q_REC_EPOCH = 1,  /* a coordinator's life began */
@@ -35,7 +40,7 @@ typedef struct q_rec_decision {
     uint32_t event_count;
     const q_rec_event *events;
     q_slice ddl;               /* encoded q_ddl, or empty */
-    q_slice query;             /* the statement's first bytes, for operators (cut at 256; parameters are not in it) */
+    q_slice query;             /* the statement's first bytes, for operators (cut at Q_REC_QUERY_BYTES; parameters are not in it) */
 } q_rec_decision;
 
 typedef struct q_rec_tail {
@@ -58,9 +63,13 @@ typedef struct q_rec {
     };
 } q_rec;
 
-/* Appends header and payload to `out`. */
+const char *q_rec_type_name(q_rec_type t); /* "decision" …; static */
+
+/* Appends header and payload to `out`. Sets its `failed` when the record would be larger than Q_REC_MAX_BYTES. The query is cut. */
 void q_rec_encode(const q_rec *r, q_buf *out);
 /* Checks everything. What it returns borrows from `bytes` and the arena. The message of a failure says which check and where. */
 Q_CHECK q_rc q_rec_decode(q_arena *arena, q_slice bytes, uint64_t expected_lsn, q_rec *out, q_err *err);
+/* Only the header's checks (magic, length, crc, format, lsn, type): what a reader needs that passes the bytes on. `type` may be NULL. */
+Q_CHECK q_rc q_rec_check(q_slice bytes, uint64_t expected_lsn, q_rec_type *type, q_err *err);
 
 #endif
