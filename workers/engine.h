@@ -19,7 +19,12 @@ typedef struct q_engine_config {
     uint64_t cluster;     /* cluster id: an engine that belongs to another is refused */
     uint32_t lock_timeout_ms;
     uint32_t io_timeout_ms;
+    uint64_t max_bytes;   /* embedded: the most that its file may become; 0: 64 GiB */
 } q_engine_config;
+
+/* The rows of one read together, as q_value_size() of workers/rules.h counts them. A SCAN stops there with `more`, never before its
+ * first row; IDS and REFERRERS that would pass it fail with RESULT_TOO_LARGE. Leaves room for the envelope in Q_WIRE_MAX_BYTES. */
+enum { Q_READ_MAX_BYTES = 4 << 20 };
 
 typedef struct q_engine_ops {
     const char *name;     /* "postgres" "mongo" "neo4j" "influx" "embedded" */
@@ -30,7 +35,9 @@ typedef struct q_engine_ops {
     void (*close)(q_engine *e); /* accepts NULL */
 
     /* B8. Remembers `epoch` durably when it is the highest yet, and keeps backends of lower epochs from ever writing again (ends
-     * them, or relies on the check in each write). Q_FAIL when a higher one is remembered. `state` is what the engine knows, before. */
+     * them, or relies on the check in each write). A fresh engine is marked as config.cluster's. Q_FAIL when a higher epoch is remembered or
+     * it belongs to another cluster. `state` is what the engine knew before, also then; all zero when it couldn't be read. The same
+     * epoch again is Q_OK. */
     q_rc (*fence)(q_engine *e, uint64_t epoch, q_engine_state *state, q_err *err);
 
     /* B3. One vote per transaction, in order. Checks the epoch, each precondition, that every stored _q_seq is lower than the
@@ -52,7 +59,7 @@ typedef struct q_engine_ops {
     /* Answers one read from what is committed and applied. Rows and values live in `arena`. */
     q_rc (*read)(q_engine *e, q_arena *arena, const q_read *read, q_rows *out, q_err *err);
 
-    /* Removes tombstones with a _q_seq <= upto (B5: the caller knows that nothing older can arrive). */
+    /* Removes tombstones with a _q_seq <= upto (B5: the caller knows that nothing older can arrive), and what is left of dropped records. */
     q_rc (*purge)(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err);
 } q_engine_ops;
 
