@@ -1,0 +1,310 @@
+/* quanta dev - broker, coordinator, engines and HTTP in one process, durable in its directory.
+ *
+ * The broker is librdkafka's in-process one: the real protocol on a loopback port, in memory only. What was answered is in the log and
+ * in the engines and survives SIGKILL; a request that had no answer yet is gone with the broker, and its client sends it again under
+ * the same request id. Work and votes don't travel over Kafka here: B11's in-memory bus is a function call. */
+#include "base/say.h"
+#include "bus/kafka.h"
+#include "cmd/cli/cli.h"
+#include "cmd/host/admin.h"
+#include "cmd/host/coordinator_host.h"
+#include "cmd/host/intake.h"
+#include "cmd/host/operate.h"
+#include "workers/runtime.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { REQUEST_PARTITIONS = 4, STOP_MS = 10000 };
+static const uint64_t LOG_MAX_BYTES = 64ull << 30; /* address space; the disk is used as it fills */
+
+typedef struct dev {
+    const char *dir;
+    uint16_t http_port;
+    q_broker *broker;
+    q_host *host;
+    q_worker_runtime *workers[Q_EN_COUNT];
+    char uris[Q_EN_COUNT][PATH_MAX];
+    q_producer *producer;
+    q_intake *intake;
+    q_source *source;
+    q_admin *admin;
+    pthread_t main_thread;
+    const char *volatile ended; /* why it can't go on; NULL while it can */
+} dev;
+
+/* ---- what the parts say to each other ---- */
+
+static void end(void *ctx, const char *reason)
+{
+    dev *d = ctx;
+    q_say(Q_SAY_ERROR, "%s", reason);
+    d->ended = "see the log";
+    pthread_kill(d->main_thread, SIGTERM);
+}
+
+static void host_fatal(void *ctx, q_slice reason)
+{
+    (void)ctx;
+    (void)reason; /* logged already. No outcome may leave after this: not even a clean stop's */
+    _exit(70);
+}
+
+static void source_failed(void *ctx, q_rc rc, const char *text)
+{
+    if (rc == Q_FATAL)
+        end(ctx, text);
+    else
+        q_say(Q_SAY_WARN, "%s", text);
+}
+
+static void send_work(void *ctx, q_engine_id engine, bool reads_lane, q_slice key, q_slice bytes)
+{
+    dev *d = ctx;
+    (void)reads_lane;
+    (void)key;
+    if (d->workers[engine])
+        q_worker_runtime_message(d->workers[engine], bytes);
+}
+
+static void worker_said(void *ctx, q_slice key, q_slice bytes)
+{
+    dev *d = ctx;
+    (void)key;
+    q_host_message(d->host, bytes);
+}
+
+static q_rc publish(void *ctx, const q_effect *m, q_err *err)
+{
+    dev *d = ctx;
+    return q_operate_publish(d->producer, m, err);
+}
+
+static void delivered(void *ctx, uint64_t token, q_rc rc)
+{
+    dev *d = ctx;
+    if (rc == Q_OK)
+        q_host_published(d->host, token);
+    /* Given up: it isn't marked as published, so the next start publishes it again. */
+}
+
+static void pause_requests(void *ctx, bool paused)
+{
+    dev *d = ctx;
+    if (d->intake)
+        q_intake_pause(d->intake, paused);
+}
+
+static void request_arrived(void *ctx, q_message *m) { q_intake_message(((dev *)ctx)->intake, m); }
+
+static void answer(void *ctx, const q_admin_request *request, q_admin_reply *reply)
+{
+    dev *d = ctx;
+    q_operate_answer(d->host, request, reply);
+}
+
+/* ---- start ---- */
+
+static q_rc make_dir(const char *path, q_err *err)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return Q_OK;
+    return q_err_set(err, Q_E_INTERNAL, "%s can't be made: %s (--dir)", path, strerror(errno));
+}
+
+static q_rc start_broker(dev *d, q_err *err)
+{
+    static const struct { const char *name; int partitions; } topics[] = {
+        { "quanta.requests", REQUEST_PARTITIONS }, { "quanta.results", 1 }, { "quanta.dlq", 1 },
+        { "quanta.schemas", 1 }, { "quanta.ingest", 1 },
+    };
+    q_rc rc = q_broker_start(&d->broker, err);
+    for (size_t i = 0; rc == Q_OK && i < sizeof topics / sizeof topics[0]; i++)
+        rc = q_broker_create_topic(d->broker, topics[i].name, topics[i].partitions, err);
+    return rc;
+}
+
+static q_rc open_coordinator(dev *d, const char *log_dir, q_err *err)
+{
+    q_host_config config = { .log_dir = log_dir, .log_max_bytes = LOG_MAX_BYTES, .new_broker = true };
+    q_operate_defaults(&config.core);
+    config.transport = (q_host_transport){ send_work, publish, pause_requests, host_fatal, d };
+    return q_host_open(&config, &d->host, err);
+}
+
+static q_rc start_workers(dev *d, q_err *err)
+{
+    q_rc rc = Q_OK;
+    for (int e = 0; rc == Q_OK && e < Q_EN_COUNT; e++) {
+        const char *name = q_engine_name((q_engine_id)e);
+        snprintf(d->uris[e], sizeof d->uris[e], "%s/engines/%s", d->dir, name);
+        rc = make_dir(d->uris[e], err);
+        q_engine_config engine = { .id = (q_engine_id)e, .uri = d->uris[e], .worker = name, .cluster = q_host_cluster(d->host),
+                                   .lock_timeout_ms = 1000, .io_timeout_ms = 10000 };
+        q_worker_config worker;
+        q_operate_worker_defaults(&worker, &q_engine_embedded, &engine);
+        if (rc == Q_OK)
+            rc = q_worker_runtime_start(&q_engine_embedded, &engine, &worker, worker_said, d, &d->workers[e], err);
+    }
+    return rc;
+}
+
+static q_rc start(dev *d, q_err *err)
+{
+    char path[PATH_MAX];
+    q_rc rc = make_dir(d->dir, err);
+    snprintf(path, sizeof path, "%s/engines", d->dir);
+    if (rc == Q_OK)
+        rc = make_dir(path, err);
+    snprintf(path, sizeof path, "%s/wal", d->dir);
+    if (rc == Q_OK)
+        rc = make_dir(path, err);
+    if (rc == Q_OK)
+        rc = open_coordinator(d, path, err); /* before librdkafka and its threads: the log is checked by a child process */
+    if (rc == Q_OK)
+        rc = start_broker(d, err);
+    if (rc == Q_OK)
+        rc = start_workers(d, err);
+    q_kafka_config kafka = { .bootstrap = d->broker ? q_broker_bootstrap(d->broker) : NULL, .fetch_wait_max_ms = 2 };
+    if (rc == Q_OK)
+        rc = q_producer_new(&kafka, delivered, d, &d->producer, err);
+    if (rc == Q_OK)
+        rc = q_host_run(d->host, err);
+    snprintf(path, sizeof path, "%s/requests.spool", d->dir);
+    if (rc == Q_OK)
+        rc = q_intake_start(path, d->host, end, d, &d->intake, err);
+    q_source_config source = { .topic = "quanta.requests", .message = request_arrived, .failed = source_failed, .ctx = d };
+    if (rc == Q_OK)
+        rc = q_source_start(&kafka, &source, 5000, &d->source, err);
+    if (rc == Q_OK)
+        rc = q_admin_start("127.0.0.1", d->http_port, answer, d, &d->admin, err);
+    return rc;
+}
+
+static void stop(dev *d)
+{
+    q_admin_stop(d->admin);
+    q_source_stop(d->source);
+    q_intake_stop(d->intake);
+    q_host_stop(d->host, STOP_MS);
+    if (d->producer)
+        q_producer_flush(d->producer, 2000);
+    q_producer_free(d->producer);
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        q_worker_runtime_stop(d->workers[e]);
+    q_broker_stop(d->broker);
+}
+
+/* Written whole or not at all: a reader never sees half a line. */
+static q_rc write_ready(const char *path, const char *line, q_err *err)
+{
+    char temp[PATH_MAX + 8];
+    snprintf(temp, sizeof temp, "%s.new", path);
+    FILE *f = fopen(temp, "w");
+    bool ok = f && fputs(line, f) >= 0;
+    if (f && fclose(f) != 0)
+        ok = false;
+    if (ok && rename(temp, path) == 0)
+        return Q_OK;
+    return q_err_set(err, Q_E_INTERNAL, "%s can't be written: %s", path, strerror(errno));
+}
+
+static q_rc announce(dev *d, q_err *err)
+{
+    char line[512], path[PATH_MAX];
+    snprintf(line, sizeof line, "ready bootstrap=%s http=127.0.0.1:%u\n", q_broker_bootstrap(d->broker), q_admin_port(d->admin));
+    snprintf(path, sizeof path, "%s/ready", d->dir);
+    q_rc rc = write_ready(path, line, err);
+    if (rc == Q_OK)
+        rc = q_operate_remember_dev(d->dir, err);
+    if (rc == Q_OK) {
+        fputs(line, stdout);
+        fflush(stdout);
+    }
+    return rc;
+}
+
+static void help(FILE *to)
+{
+    fputs("Usage: quanta dev [--dir DIR] [--http-port PORT]\n\n"
+          "Runs a whole system in one process, durable in DIR (default ./quanta-dev): an in-process Kafka broker, the\n"
+          "coordinator, four embedded engines, HTTP. Prints `ready bootstrap=HOST:PORT http=HOST:PORT` when clients are welcome\n"
+          "and writes the same line to DIR/ready. Ends cleanly on SIGTERM or Ctrl-C.\n\n"
+          "  --dir DIR         where everything is kept\n"
+          "  --http-port PORT  of /health, /metrics and the operators' questions (default 0: any free one)\n",
+          to);
+}
+
+int q_cmd_dev(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "dir", required_argument, NULL, 'd' }, { "http-port", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, { 0 }
+    };
+    dev d = { .dir = "quanta-dev", .main_thread = pthread_self() };
+    int o;
+    while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        char *rest = NULL;
+        unsigned long port;
+        switch (o) {
+        case 'd':
+            d.dir = optarg;
+            break;
+        case 'p':
+            port = strtoul(optarg, &rest, 10);
+            if (*rest || !*optarg || port > 65535) {
+                fprintf(stderr, "quanta dev: --http-port takes a number from 0 to 65535\n");
+                return Q_EXIT_USAGE;
+            }
+            d.http_port = (uint16_t)port;
+            break;
+        case 'h':
+            help(stdout);
+            return Q_EXIT_COMMITTED;
+        default:
+            help(stderr);
+            return Q_EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "quanta dev: unexpected '%s'\n", argv[optind]);
+        return Q_EXIT_USAGE;
+    }
+    if (strlen(d.dir) > PATH_MAX - 64) {
+        fprintf(stderr, "quanta dev: --dir is too long\n");
+        return Q_EXIT_USAGE;
+    }
+    char full[PATH_MAX];
+    q_err err = Q_ERR_INIT;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
+
+    q_rc rc = make_dir(d.dir, &err);
+    if (rc == Q_OK && realpath(d.dir, full))
+        d.dir = full;
+    if (rc == Q_OK)
+        rc = start(&d, &err);
+    if (rc == Q_OK)
+        rc = announce(&d, &err);
+    if (rc != Q_OK) {
+        fprintf(stderr, "quanta dev: %s\n", err.message);
+        if (err.hint[0])
+            fprintf(stderr, "  %s\n", err.hint);
+        stop(&d);
+        return Q_EXIT_UNREACHABLE;
+    }
+    int sig;
+    sigwait(&signals, &sig);
+    q_say(Q_SAY_INFO, "stopping");
+    stop(&d);
+    return d.ended ? Q_EXIT_UNREACHABLE : 0;
+}
