@@ -2,7 +2,9 @@
 #include "base/say.h"
 #include "cmd/cli/cli.h"
 
+#include <locale.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #ifndef Q_VERSION
@@ -23,6 +25,7 @@ static const struct {
     const char *summary;
 } commands[] = {
     { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
+    { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
     { "version", cmd_version, "print the version" },
 };
 
@@ -39,6 +42,11 @@ int main(int argc, char **argv)
 {
     q_say_init("quanta", Q_SAY_INFO);
     signal(SIGPIPE, SIG_IGN);
+    setlocale(LC_CTYPE, ""); /* for the width of what is printed */
+    if (sodium_init() < 0) {
+        fputs("quanta: no random numbers on this system\n", stderr);
+        return Q_EXIT_UNREACHABLE;
+    }
     if (argc < 2) {
         usage(stderr);
         return Q_EXIT_USAGE;

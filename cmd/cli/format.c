@@ -1,0 +1,283 @@
+#include "cmd/cli/format.h"
+
+#include <stdlib.h>
+#include <wchar.h>
+
+enum { MAX_COLUMNS = 400, MAX_CELL = 120 }; /* a cell's width in a table; longer ones are cut, with an ellipsis */
+
+bool q_format_from_name(const char *name, q_format *out)
+{
+    static const char *const names[] = { "table", "json", "csv" };
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) {
+            *out = (q_format)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- cells ---- */
+
+/* A cell's text; free it. Control characters would break the table or reach the terminal: shown as escapes. */
+static char *cell_text(const json_t *v, bool for_table)
+{
+    if (!v || json_is_null(v))
+        return strdup(for_table ? "NULL" : "");
+    if (!json_is_string(v))
+        return json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+    const char *s = json_string_value(v);
+    if (!for_table)
+        return strdup(s);
+    char *out = malloc(strlen(s) * 4 + 1), *at = out;
+    if (!out)
+        return NULL;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '\n' || c == '\t' || c == '\r') {
+            *at++ = '\\';
+            *at++ = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
+        } else if (c < 0x20 || c == 0x7f) {
+            at += snprintf(at, 5, "\\x%02x", c);
+        } else {
+            *at++ = *s;
+        }
+    }
+    *at = '\0';
+    return out;
+}
+
+/* Columns on a terminal of the first `max` columns' worth of s; *bytes how many bytes that is. */
+static int width(const char *s, int max, size_t *bytes)
+{
+    mbstate_t state = { 0 };
+    int total = 0;
+    size_t at = 0, left = strlen(s);
+    while (left) {
+        wchar_t c;
+        size_t n = mbrtowc(&c, s + at, left, &state);
+        if (n == (size_t)-1 || n == (size_t)-2 || n == 0) {
+            n = 1;
+            c = L'?';
+            memset(&state, 0, sizeof state);
+        }
+        int w = wcwidth(c);
+        if (w < 0)
+            w = 1;
+        if (total + w > max)
+            break;
+        total += w;
+        at += n;
+        left -= n;
+    }
+    if (bytes)
+        *bytes = at;
+    return total;
+}
+
+static void put_cell(FILE *to, const char *text, int to_width, bool right)
+{
+    size_t bytes;
+    int w = width(text, to_width, &bytes);
+    bool cut = text[bytes] != '\0';
+    if (cut && to_width > 1) {
+        w = width(text, to_width - 1, &bytes) + 1;
+    }
+    if (right)
+        fprintf(to, "%*s", to_width - w, "");
+    fwrite(text, 1, bytes, to);
+    if (cut)
+        fputs("…", to);
+    if (!right)
+        fprintf(to, "%*s", to_width - w, "");
+}
+
+static bool is_number(const json_t *v) { return json_is_number(v); }
+
+static void put_rule(FILE *to, const int *widths, size_t count)
+{
+    for (size_t c = 0; c < count; c++) {
+        fputs(c ? "+" : "", to);
+        for (int i = 0; i < widths[c] + 2; i++)
+            fputc('-', to);
+    }
+    fputc('\n', to);
+}
+
+static const json_t *cell_of(const json_t *row, const char *name, size_t c)
+{
+    return json_is_object(row) ? json_object_get(row, name) : json_array_get(row, c);
+}
+
+void q_format_table(FILE *to, const char *const *columns, size_t count, const json_t *rows)
+{
+    int widths[MAX_COLUMNS];
+    size_t i;
+    json_t *row;
+    if (count > MAX_COLUMNS)
+        count = MAX_COLUMNS;
+    for (size_t c = 0; c < count; c++)
+        widths[c] = width(columns[c], MAX_CELL, NULL);
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row) {
+        for (size_t c = 0; c < count; c++) {
+            char *text = cell_text(cell_of(row, columns[c], c), true);
+            int w = text ? width(text, MAX_CELL, NULL) : 0;
+            if (w > widths[c])
+                widths[c] = w;
+            free(text);
+        }
+    }
+    for (size_t c = 0; c < count; c++) {
+        fputs(c ? "| " : " ", to);
+        put_cell(to, columns[c], widths[c], false);
+        fputc(' ', to);
+    }
+    fputc('\n', to);
+    put_rule(to, widths, count);
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row) {
+        for (size_t c = 0; c < count; c++) {
+            const json_t *v = cell_of(row, columns[c], c);
+            char *text = cell_text(v, true);
+            fputs(c ? "| " : " ", to);
+            put_cell(to, text ? text : "", widths[c], is_number(v));
+            fputc(' ', to);
+            free(text);
+        }
+        fputc('\n', to);
+    }
+    size_t n = json_array_size(rows);
+    fprintf(to, "(%zu row%s)\n", n, n == 1 ? "" : "s");
+}
+
+/* ---- results ---- */
+
+static size_t column_names(const json_t *entry, const char **names)
+{
+    size_t i, count = 0;
+    json_t *column;
+    json_array_foreach(json_object_get(entry, "columns"), i, column) {
+        const char *name = json_string_value(json_object_get(column, "name"));
+        if (count < MAX_COLUMNS)
+            names[count++] = name ? name : "";
+    }
+    return count;
+}
+
+static void put_csv_field(FILE *to, const char *s)
+{
+    if (!strpbrk(s, ",\"\r\n")) {
+        fputs(s, to);
+        return;
+    }
+    fputc('"', to);
+    for (; *s; s++) {
+        if (*s == '"')
+            fputc('"', to);
+        fputc(*s, to);
+    }
+    fputc('"', to);
+}
+
+static void put_csv(FILE *to, const json_t *entry)
+{
+    const char *names[MAX_COLUMNS];
+    size_t count = column_names(entry, names), i;
+    json_t *row;
+    for (size_t c = 0; c < count; c++) {
+        if (c)
+            fputc(',', to);
+        put_csv_field(to, names[c]);
+    }
+    fputs("\r\n", to);
+    json_array_foreach(json_object_get(entry, "rows"), i, row) {
+        for (size_t c = 0; c < count; c++) {
+            char *text = cell_text(json_array_get(row, c), false);
+            if (c)
+                fputc(',', to);
+            put_csv_field(to, text ? text : "");
+            free(text);
+        }
+        fputs("\r\n", to);
+    }
+}
+
+static void put_effect(FILE *to, const json_t *entry)
+{
+    const char *kind = json_string_value(json_object_get(entry, "kind"));
+    const json_t *count = json_object_get(entry, "count");
+    for (const char *k = kind ? kind : ""; *k; k++)
+        fputc(*k == '_' ? ' ' : *k >= 'a' && *k <= 'z' ? *k - 32 : *k, to);
+    if (json_is_integer(count))
+        fprintf(to, " %lld", (long long)json_integer_value(count));
+    fputc('\n', to);
+}
+
+void q_format_result(FILE *to, q_format format, const json_t *result)
+{
+    if (format == Q_FORMAT_JSON) {
+        json_dumpf(result, to, JSON_COMPACT);
+        fputc('\n', to);
+        return;
+    }
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(result, "results"), i, entry) {
+        bool rows = json_is_array(json_object_get(entry, "rows"));
+        if (rows && format == Q_FORMAT_CSV) {
+            put_csv(to, entry);
+        } else if (rows) {
+            const char *names[MAX_COLUMNS];
+            size_t count = column_names(entry, names);
+            q_format_table(to, names, count, json_object_get(entry, "rows"));
+        } else if (format == Q_FORMAT_TABLE) {
+            put_effect(to, entry);
+        }
+    }
+    const char *status = json_string_value(json_object_get(result, "status"));
+    if (format == Q_FORMAT_TABLE && status && !strcmp(status, "rolled_back"))
+        fputs("ROLLED BACK\n", to);
+}
+
+/* ---- errors ---- */
+
+static void put_place(FILE *to, q_slice query, json_int_t line, json_int_t column)
+{
+    const char *at = query.ptr, *end = query.ptr + query.len;
+    for (json_int_t l = 1; at && l < line; l++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    if (!at || at > end)
+        return;
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    size_t len = (size_t)((stop ? stop : end) - at);
+    if (len > 200 || column > 200)
+        return; /* no help on a screen */
+    fprintf(to, "  %5lld | ", (long long)line);
+    for (size_t i = 0; i < len; i++)
+        fputc((unsigned char)at[i] < 0x20 || at[i] == 0x7f ? ' ' : at[i], to);
+    fputs("\n        | ", to);
+    for (json_int_t c = 1; c < column; c++)
+        fputc(' ', to);
+    fputs("^\n", to);
+}
+
+void q_format_error(FILE *to, const json_t *error, q_slice query)
+{
+    const char *code = json_string_value(json_object_get(error, "code"));
+    const char *message = json_string_value(json_object_get(error, "message"));
+    const char *hint = json_string_value(json_object_get(error, "hint"));
+    json_int_t line = json_integer_value(json_object_get(error, "line")), column = json_integer_value(json_object_get(error, "column"));
+    json_int_t statement = json_integer_value(json_object_get(error, "statement"));
+    fprintf(to, "%s: %s", code ? code : "ERROR", message ? message : "");
+    if (line)
+        fprintf(to, " (line %lld, column %lld)", (long long)line, (long long)column);
+    else if (statement)
+        fprintf(to, " (statement %lld)", (long long)statement);
+    fputc('\n', to);
+    if (line && query.len)
+        put_place(to, query, line, column);
+    if (hint && *hint)
+        fprintf(to, "  hint: %s\n", hint);
+    if (json_is_true(json_object_get(error, "retryable")))
+        fputs("  it may pass: try again under a new request id\n", to);
+}

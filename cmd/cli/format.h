@@ -1,0 +1,21 @@
+/* format.h - a result as a person, a program or a spreadsheet likes to read it. Writes to stdio. */
+#ifndef Q_CMD_FORMAT_H
+#define Q_CMD_FORMAT_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+typedef enum q_format { Q_FORMAT_TABLE = 0, Q_FORMAT_JSON, Q_FORMAT_CSV } q_format;
+
+/* "table" "json" "csv"; false when it is none of them. */
+bool q_format_from_name(const char *name, q_format *out);
+/* table: each statement's rows or a line about its effect; json: the result as it came, one line; csv (RFC 4180): rows only. */
+void q_format_result(FILE *to, q_format format, const json_t *result);
+/* code, message, place with the line of the statement and a caret, hint. `query` may be empty. */
+void q_format_error(FILE *to, const json_t *error, q_slice query);
+/* A table of JSON objects or arrays of cells: `columns` are names. */
+void q_format_table(FILE *to, const char *const *columns, size_t count, const json_t *rows);
+
+#endif
