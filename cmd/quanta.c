@@ -26,6 +26,8 @@ static const struct {
 } commands[] = {
     { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
     { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
+    { "bucket", q_cmd_bucket, "create, drop and list buckets" },
+    { "schema", q_cmd_schema, "define, show and drop records" },
     { "version", cmd_version, "print the version" },
 };
 

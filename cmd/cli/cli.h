@@ -14,6 +14,8 @@ enum {                   /* A4 */
 /* argv[0] is the subcommand's name. What they return is the exit status. */
 int q_cmd_dev(int argc, char **argv);
 int q_cmd_exec(int argc, char **argv);
+int q_cmd_bucket(int argc, char **argv);
+int q_cmd_schema(int argc, char **argv);
 
 /* Prints why the system gave no outcome; returns Q_EXIT_UNREACHABLE. */
 int q_cli_print_failure(const q_err *err);
