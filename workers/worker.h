@@ -14,7 +14,8 @@ typedef enum q_lane { Q_LANE_PREPARE = 0, Q_LANE_DECIDE, Q_LANE_READ, Q_LANE_COU
 
 typedef enum q_job_kind { Q_J_PREPARE = 1, Q_J_COMMIT, Q_J_ROLLBACK, Q_J_FENCE, Q_J_SWEEP, Q_J_READ } q_job_kind;
 
-/* One engine call on one lane. The worker owns it; the lane fills the results and gives it back by q_worker_done. */
+/* One engine call on one lane. The worker owns it; the lane fills the results and gives it back by q_worker_done, from the moment of the
+ * RUN effect until then nobody else touches it. At most one job runs on a lane at a time (on the read lane: `read_sessions`). */
 typedef struct q_job {
     q_job_kind kind;
     q_lane lane;
@@ -46,24 +47,46 @@ typedef struct q_worker_fx { q_worker_effect *items; size_t count, cap; q_arena 
 typedef struct q_worker_config {
     q_engine_id engine;
     uint64_t cluster;
-    uint32_t max_queue;          /* jobs waiting per lane; beyond it messages are dropped (the coordinator sends again) */
-    uint32_t retry_ms;           /* first backoff of a failing apply, doubled up to 5 s */
-    uint32_t sweep_ms;           /* how often prepared transactions are looked over (B8) */
+    uint32_t max_queue;          /* messages waiting per lane; beyond it they are dropped (the coordinator sends again); 0: 1024 */
+    uint64_t max_queue_bytes;    /* of all that waits; 0: 256 MiB */
+    uint32_t read_sessions;      /* read jobs that may run at once; 0: 1 */
+    uint32_t retry_ms;           /* first backoff of a failing apply, doubled up to 5 s; 0: 50 */
+    uint32_t sweep_ms;           /* how often prepared transactions are looked over (B8); 0: 5000 */
     bool durable_prepare;
     uint32_t sabotage;           /* the simulator's mutants; 0 in every build that ships */
 } q_worker_config;
 
+/* Copied. NULL when out of memory. */
 q_worker *q_worker_new(const q_worker_config *config);
+/* Accepts NULL. No job may be running. */
 void q_worker_free(q_worker *w);
+/* Memory of effects belongs to the list: valid until it is cleared. A RUN's job is the worker's. */
 void q_worker_fx_init(q_worker_fx *fx);
 void q_worker_fx_clear(q_worker_fx *fx);
 void q_worker_fx_free(q_worker_fx *fx);
 
-/* A message of quanta.work.<engine> or quanta.reads.<engine>. */
+/* A message of quanta.work.<engine> or quanta.reads.<engine>; borrowed for the call. */
 void q_worker_message(q_worker *w, q_slice bytes, int64_t mono_us, q_worker_fx *fx);
 void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx);
+/* Time has passed: at the latest at the last TIMER's moment; more often is harmless. */
 void q_worker_tick(q_worker *w, int64_t mono_us, q_worker_fx *fx);
+
+typedef struct q_worker_stats {
+    uint64_t epoch;               /* the engine knows it; 0: told none yet, nothing is served */
+    uint32_t waiting[Q_LANE_COUNT]; /* messages (read lane: reads) */
+    uint64_t waiting_bytes;
+    uint64_t dropped, refused;    /* messages: bounds or bytes; epoch, cluster or engine */
+    uint64_t prepared, applied, undone, read; /* transactions, reads */
+    uint64_t failures;            /* jobs that ended otherwise than Q_OK */
+    uint32_t stuck;               /* transactions whose apply fails and is tried again */
+    int64_t stuck_since_us;       /* monotonic; 0 when none */
+    char last_error[320];         /* of the last failing job; "" after a good apply */
+} q_worker_stats;
+void q_worker_get_stats(const q_worker *w, q_worker_stats *out);
+
 /* Carries a job out on a session: the one place where job kinds meet the operations table. Blocking; the lane's thread. */
 void q_job_run(q_job *job, const q_engine_ops *ops, q_engine *session);
+/* Instead of running it: no session can be had. Fills the results of every transaction or read with `rc` and `err`. */
+void q_job_fail(q_job *job, q_rc rc, const q_err *err);
 
 #endif
