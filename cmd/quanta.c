@@ -28,6 +28,8 @@ static const struct {
     { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
     { "bucket", q_cmd_bucket, "create, drop and list buckets" },
     { "schema", q_cmd_schema, "define, show and drop records" },
+    { "txn", q_cmd_txn, "open transactions, and what they wait for" },
+    { "status", q_cmd_status, "what the system is doing" },
     { "version", cmd_version, "print the version" },
 };
 
