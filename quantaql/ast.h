@@ -7,6 +7,7 @@
 #define Q_QUANTAQL_AST_H
 
 #include "schemas/catalog.h"
+#include "schemas/document.h"
 
 typedef struct q_pos { uint32_t line, column; } q_pos; /* from 1, code points */
 
@@ -35,12 +36,6 @@ typedef enum q_op {
     Q_OP_ADD, Q_OP_SUB, Q_OP_MUL, Q_OP_DIV, Q_OP_MOD, Q_OP_NEG,
     Q_OP_COUNT, Q_OP_SUM, Q_OP_AVG, Q_OP_MIN, Q_OP_MAX
 } q_op;
-
-typedef struct q_step { /* one component of a document path: a key, or an array index */
-    bool is_index;
-    q_slice key;
-    int64_t index; /* from 0 */
-} q_step;
 
 typedef struct q_path {
     /* As written. */

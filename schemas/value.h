@@ -59,8 +59,10 @@ q_type q_type_from_name(q_slice name);             /* a datatype of A1; Q_T_NULL
 
 /* SQL's order within one type (INT, FLOAT and DECIMAL compare as numbers, exactly): <0, 0, >0. Precondition: comparable. */
 int q_value_cmp(const q_value *a, const q_value *b);
+/* Both numbers, or both of one type that has an order: not NULL, not documents. Relations compare id by id, the shorter first. */
 bool q_value_comparable(q_type a, q_type b);
-/* Same type and same content (documents: deep equality, maps without regard to key order). NULL equals NULL. */
+/* Same type and same content (documents: deep equality, maps without regard to key order, numbers as numbers; decimals at any
+ * scale). NULL equals NULL. at_us is not looked at. */
 bool q_value_same(const q_value *a, const q_value *b);
 
 /* Text to value, and back. Sources: RFC 3339 (time), ISO 8601 durations and the "1d 3h 5m 2s 10ms 7us" form, RFC 9562 (uuid),
@@ -71,11 +73,18 @@ void q_value_text(const q_value *v, q_buf *out);
 /* Converts without loss (int to float/decimal, string to uuid/time/duration …), or says Q_E_QQL_TYPE / Q_E_QQL_VALUE. */
 Q_CHECK q_rc q_value_coerce(q_arena *arena, const q_value *v, q_type to, q_value *out, q_err *err);
 
-/* The canonical key of an id: one type byte, then bytes that sort as the values do. What locks and engines compare. */
+/* Is it an id: a string of 1..Q_MAX_ID_BYTES bytes, an int or a uuid? Q_E_QQL_VALUE or Q_E_QQL_TYPE. */
+Q_CHECK q_rc q_id_check(const q_value *id, q_err *err);
+
+/* The canonical key of an id, or of a UNIQUE scalar: one type byte, then bytes that sort as the values do. What locks and engines
+ * compare. Precondition: a scalar that isn't NULL. */
 void q_value_key(const q_value *id, q_buf *out);
 Q_CHECK q_rc q_value_from_key(q_slice key, q_value *out); /* borrows from key; Q_FAIL when it isn't one */
 
 /* Deep copy into `arena`; type is Q_T_NULL with false returned when it doesn't fit. */
 bool q_value_copy(q_arena *arena, const q_value *v, q_value *out);
+
+/* UTF-8 (RFC 3629) without NUL. */
+bool q_utf8_valid(q_slice s);
 
 #endif
