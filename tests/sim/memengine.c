@@ -11,6 +11,7 @@ struct mem_session {
     const char *worker;
     uint64_t life;       /* of the server when it was opened */
     uint64_t epoch;      /* application_name: of the work under way */
+    uint64_t cluster;
     uint32_t lock_timeout_ms;
     bool busy;
     bool ended;          /* by a fence */
@@ -85,14 +86,10 @@ static q_rc mem_open(const q_engine_config *config, q_engine **out, q_err *err)
         q_err_set(err, Q_E_ENGINE_DOWN, "%s refuses the connection", q_engine_name(e->id));
         return Q_RETRY;
     }
-    if (e->cluster && config->cluster && e->cluster != config->cluster)
-        return q_err_set(err, Q_E_INTERNAL, "%s belongs to another cluster", q_engine_name(e->id));
     mem_session *c = calloc(1, sizeof *c);
     if (!c)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    *c = (mem_session){ .server = e, .worker = config->worker, .life = e->life, .lock_timeout_ms = config->lock_timeout_ms, .next = e->sessions };
-    if (config->cluster)
-        e->cluster = config->cluster;
+    *c = (mem_session){ .server = e, .worker = config->worker, .life = e->life, .cluster = config->cluster, .lock_timeout_ms = config->lock_timeout_ms, .next = e->sessions };
     e->sessions = c;
     *out = (q_engine *)(void *)c;
     return Q_OK;
@@ -161,8 +158,11 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
     if (!travel(c))
         return gone(e, err);
     *state = (q_engine_state){ e->epoch, e->applied_high, e->applied_below, e->cluster };
-    if (epoch < e->epoch)
+    if (e->cluster && e->cluster != c->cluster)
+        return q_err_set(err, Q_E_INTERNAL, "%s belongs to another cluster", q_engine_name(e->id));
+    if (epoch_refused(e, epoch))
         return lower_epoch(e, epoch, err);
+    e->cluster = c->cluster;
     if (epoch > e->epoch) {
         e->epoch = epoch;
         for (mem_session *o = e->sessions; o; o = o->next)

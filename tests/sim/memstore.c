@@ -1,7 +1,5 @@
 #include "tests/sim/memstore.h"
 
-#include "base/sabotage.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
@@ -219,9 +217,10 @@ void mem_apply(mem_store *m, const q_writes *w, const q_item *item, q_slice key,
     mem_part *part = must(Q_NEW(m->arena, mem_part));
     part->stored = q_rule_after(&before, item, seq, how);
     const mem_part *old = how == Q_AP_MERGE || how == Q_AP_APPEND ? s->part : NULL;
-    if (how == Q_AP_BURY) {
-        if (Q_SABOTAGED(m->sabotage, Q_SAB_NO_TOMBSTONE))
-            part = NULL;
+    if (how == Q_AP_ERASE) {
+        part = NULL;
+    } else if (how == Q_AP_BURY) {
+        assert(part->stored.dead);
     } else if (m->metrics) {
         part->samples = with_samples(m, old ? old->samples : NULL, item, seq, time_us);
     } else {
