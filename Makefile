@@ -37,6 +37,12 @@ endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
 LDLIBS := -lrdkafka -lmicrohttpd -lcurl -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
 
+# V=1 shows the commands.
+ifeq ($(V),)
+Q := @
+say = @printf '  %-4s %s\n' $(1) $(2)
+endif
+
 .PHONY: all help setup clean test unit
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -55,7 +61,7 @@ OBJ_$(1) := $$(SRC_$(1):%.c=$(B)/obj/%.o) $$(patsubst $(GEN)/%.c,$(B)/obj/gen/%.
 $(call lib,$(1)): $$(OBJ_$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$(OBJ_$(1))
+	$$(Q)ar rcs $$@ $$(OBJ_$(1))
 DEPFILES += $$(OBJ_$(1):.o=.d)
 .PHONY: lib-$(call name,$(1))
 lib-$(call name,$(1)): $(call lib,$(1))
@@ -64,18 +70,20 @@ $(foreach m,$(MODULES),$(eval $(call MODULE,$(m))))
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 # What re2c and lemon write isn't ours to warn about.
 $(B)/obj/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -Wconversion -Wshadow -Wmissing-prototypes -Wextra,$(CFLAGS)) -Wno-unused-parameter -Wno-sign-compare -Wno-unused-function -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(filter-out -Wconversion -Wshadow -Wmissing-prototypes -Wextra,$(CFLAGS)) -Wno-unused-parameter -Wno-sign-compare -Wno-unused-function -c $< -o $@
 
 $(GEN)/quantaql/lexer.c: quantaql/lexer.re
 	@mkdir -p $(@D)
-	re2c --no-generation-date -W -i -o $@ $<
+	$(Q)re2c --no-generation-date -W -i -o $@ $<
 $(GEN)/quantaql/grammar.c $(GEN)/quantaql/grammar.h &: quantaql/grammar.y
 	@mkdir -p $(GEN)/quantaql
-	lemon -q -T/usr/share/lemon/lempar.c -d$(GEN)/quantaql $< >/dev/null || lemon -T/usr/share/lemon/lempar.c -d$(GEN)/quantaql $<
+	$(Q)lemon -q -T/usr/share/lemon/lempar.c -d$(GEN)/quantaql $< >/dev/null || lemon -T/usr/share/lemon/lempar.c -d$(GEN)/quantaql $<
 $(OBJ_quantaql): $(GEN)/quantaql/grammar.h
 
 # ---- programs: cmd/<name>.c is one main; cmd/<folder>/*.c are shared by them -------------------------------------------
@@ -89,7 +97,8 @@ all: setup $(BINS) ## build the programs into bin/
 
 $(B)/bin/%: $(B)/obj/cmd/%.o $(CMD_OBJ) $(call libs,$(ALL_LIBS))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_VARIANT) -rdynamic $< $(CMD_OBJ) -Wl,--start-group $(call libs,$(ALL_LIBS)) -Wl,--end-group -ledit $(LDLIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_VARIANT) -rdynamic $< $(CMD_OBJ) -Wl,--start-group $(call libs,$(ALL_LIBS)) -Wl,--end-group -ledit $(LDLIBS) -o $@
 bin/%: $(B)/bin/%
 	@mkdir -p bin
 	cp $< $@
@@ -102,7 +111,7 @@ UNIT_BINS += $$(UNIT_SRC_$(1):%.c=$(B)/%)
 DEPFILES += $$(UNIT_SRC_$(1):%.c=$(B)/obj/%.d)
 $$(UNIT_SRC_$(1):%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(call libs,$(1) $(DEPS_$(1)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_VARIANT) $$< -Wl,--start-group $(call libs,$(1) $(DEPS_$(1))) -Wl,--end-group -lcmocka $$(LDLIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS_VARIANT) $$< -Wl,--start-group $(call libs,$(1) $(DEPS_$(1))) -Wl,--end-group -lcmocka $$(LDLIBS) -o $$@
 .PHONY: unit-$(call name,$(1))
 unit-$(call name,$(1)): $$(UNIT_SRC_$(1):%.c=$(B)/%)
 	@set -e; for t in $$^; do echo "== $$$$t"; $$$$t; done
