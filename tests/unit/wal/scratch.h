@@ -1,0 +1,42 @@
+/* scratch.h - a directory of its own for each test, gone afterwards. */
+#ifndef Q_TESTS_WAL_SCRATCH_H
+#define Q_TESTS_WAL_SCRATCH_H
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Removes `dir` and what is in it, two levels deep at most. */
+static void scratch_remove(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        char path[1024];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (e->d_type == DT_DIR)
+            scratch_remove(path);
+        else
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(dir);
+}
+
+/* A new directory under $TMPDIR or /tmp; the text lives until the next call. */
+static const char *scratch_new(void)
+{
+    static char path[600];
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/quanta-wal-XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(path))
+        abort();
+    return path;
+}
+
+#endif
