@@ -1,0 +1,267 @@
+/* lexer.re - QuantaQL's words. One pass over a text that ends in a NUL (the sentinel) and holds no other; it is UTF-8 already. Pure.
+ *
+ * Keywords are part of the automaton, so that telling `from` from `fromage` costs nothing more than reading it. */
+#include "quantaql/parser.h"
+#include "quantaql/grammar.h"
+
+void q_lex_init(q_lexer *lx, const char *text, size_t len, bool ascii)
+{
+    *lx = (q_lexer){ .base = text, .limit = text + len, .cursor = text, .line_start = text, .counted = text, .line = 1, .ascii = ascii };
+    if (!ascii && len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark is no part of the text */
+        lx->cursor = lx->line_start = lx->counted = text + 3;
+}
+
+q_pos q_lex_pos(q_lexer *lx, const char *at)
+{
+    if (!lx->ascii) {
+        uint32_t wide = 0;
+        for (const char *s = lx->counted; s < at; s++)
+            wide += ((unsigned char)*s & 0xC0) == 0x80;
+        lx->wide += wide;
+        lx->counted = at;
+    }
+    return (q_pos){ lx->line, (uint32_t)(at - lx->line_start) - lx->wide + 1 };
+}
+
+static void new_line(q_lexer *lx, const char *next)
+{
+    lx->line++;
+    lx->line_start = lx->counted = next;
+    lx->wide = 0;
+}
+
+/* Counts the lines of a token that may hold newlines. */
+static void count_lines(q_lexer *lx, const char *from, const char *to)
+{
+    const char *nl;
+    while (from < to && (nl = memchr(from, '\n', (size_t)(to - from)))) {
+        new_line(lx, nl + 1);
+        from = nl + 1;
+    }
+}
+
+static int fail(q_lexer *lx, q_lex_error why, q_tok *tok)
+{
+    lx->error = why;
+    lx->opened = tok->pos;
+    if (why == Q_LEX_STRING_OPEN || why == Q_LEX_COMMENT_OPEN || why == Q_LEX_NAME_OPEN) {
+        /* What is missing is missing at the end. */
+        count_lines(lx, lx->base + tok->offset, lx->limit);
+        tok->pos = q_lex_pos(lx, lx->limit);
+        tok->offset = (uint32_t)(lx->limit - lx->base);
+        tok->len = 0;
+        lx->cursor = lx->limit;
+    }
+    return Q_TK_ERROR;
+}
+
+static int scan(q_lexer *lx, q_tok *tok)
+{
+    const char *YYCURSOR = lx->cursor, *YYMARKER = NULL, *start;
+    (void)YYMARKER;
+#define TOKEN(id)                                                   \
+    do {                                                            \
+        lx->cursor = YYCURSOR;                                      \
+        tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;      \
+        return (id);                                                \
+    } while (0)
+again:
+    start = YYCURSOR;
+    /*!re2c
+        re2c:yyfill:enable = 0;
+        re2c:define:YYCTYPE = "unsigned char";
+
+        end     = "\x00";
+        digit   = [0-9];
+        word    = [A-Za-z_][A-Za-z0-9_]*;
+        plain2  = [^"\\\x00\n];
+        plain1  = [^'\\\x00\n];
+        any2    = [^"\\\x00] | "\\" [^\x00];
+        any1    = [^'\\\x00] | "\\" [^\x00];
+        real    = digit+ "." digit+ ([eE][+-]?digit+)? | digit+ [eE][+-]?digit+;
+
+        [ \t\r\f\v]+ { goto again; }
+        "\n"         { new_line(lx, YYCURSOR); goto again; }
+        "--" [^\n\x00]* { goto again; }
+        "/*" {
+            const char *close = strstr(YYCURSOR, "*/");
+            if (!close) {
+                tok->offset = (uint32_t)(start - lx->base);
+                tok->escaped = 0;
+                tok->pos = q_lex_pos(lx, start);
+                lx->cursor = YYCURSOR;
+                return fail(lx, Q_LEX_COMMENT_OPEN, tok);
+            }
+            count_lines(lx, YYCURSOR, close);
+            YYCURSOR = close + 2;
+            goto again;
+        }
+        * { YYCURSOR = start; }
+    */
+    tok->offset = (uint32_t)(start - lx->base);
+    tok->escaped = 0;
+    tok->pos = q_lex_pos(lx, start);
+    /*!re2c
+        end {
+            lx->cursor = start;
+            tok->len = 0;
+            return 0;
+        }
+
+        "("  { TOKEN(Q_TK_LP); }
+        ")"  { TOKEN(Q_TK_RP); }
+        "{"  { TOKEN(Q_TK_LBRACE); }
+        "}"  { TOKEN(Q_TK_RBRACE); }
+        "["  { TOKEN(Q_TK_LBRACKET); }
+        "]"  { TOKEN(Q_TK_RBRACKET); }
+        ","  { TOKEN(Q_TK_COMMA); }
+        ";"  { TOKEN(Q_TK_SEMI); }
+        ":"  { TOKEN(Q_TK_COLON); }
+        "."  { TOKEN(Q_TK_DOT); }
+        "->" { TOKEN(Q_TK_ARROW); }
+        "="  { TOKEN(Q_TK_EQ); }
+        "!=" | "<>" { TOKEN(Q_TK_NE); }
+        "<"  { TOKEN(Q_TK_LT); }
+        "<=" { TOKEN(Q_TK_LE); }
+        ">"  { TOKEN(Q_TK_GT); }
+        ">=" { TOKEN(Q_TK_GE); }
+        "+"  { TOKEN(Q_TK_PLUS); }
+        "-"  { TOKEN(Q_TK_MINUS); }
+        "*"  { TOKEN(Q_TK_STAR); }
+        "/"  { TOKEN(Q_TK_SLASH); }
+        "%"  { TOKEN(Q_TK_PERCENT); }
+        "+=" { TOKEN(Q_TK_ADD_TO); }
+        "-=" { TOKEN(Q_TK_TAKE_FROM); }
+
+        'add'         { TOKEN(Q_TK_ADD); }
+        'alter'       { TOKEN(Q_TK_ALTER); }
+        'and'         { TOKEN(Q_TK_AND); }
+        'as'          { TOKEN(Q_TK_AS); }
+        'asc'         { TOKEN(Q_TK_ASC); }
+        'assert'      { TOKEN(Q_TK_ASSERT); }
+        'at'          { TOKEN(Q_TK_AT); }
+        'begin'       { TOKEN(Q_TK_BEGIN); }
+        'between'     { TOKEN(Q_TK_BETWEEN); }
+        'bucket'      { TOKEN(Q_TK_BUCKET); }
+        'buckets'     { TOKEN(Q_TK_BUCKETS); }
+        'by'          { TOKEN(Q_TK_BY); }
+        'cascade'     { TOKEN(Q_TK_CASCADE); }
+        'commit'      { TOKEN(Q_TK_COMMIT); }
+        'create'      { TOKEN(Q_TK_CREATE); }
+        'delete'      { TOKEN(Q_TK_DELETE); }
+        'desc'        { TOKEN(Q_TK_DESC); }
+        'document'    { TOKEN(Q_TK_DOCUMENT); }
+        'drop'        { TOKEN(Q_TK_DROP); }
+        'exists'      { TOKEN(Q_TK_EXISTS); }
+        'false'       { TOKEN(Q_TK_FALSE); }
+        'first'       { TOKEN(Q_TK_FIRST); }
+        'from'        { TOKEN(Q_TK_FROM); }
+        'group'       { TOKEN(Q_TK_GROUP); }
+        'having'      { TOKEN(Q_TK_HAVING); }
+        'if'          { TOKEN(Q_TK_IF); }
+        'in'          { TOKEN(Q_TK_IN); }
+        'insert'      { TOKEN(Q_TK_INSERT); }
+        'into'        { TOKEN(Q_TK_INTO); }
+        'is'          { TOKEN(Q_TK_IS); }
+        'last'        { TOKEN(Q_TK_LAST); }
+        'like'        { TOKEN(Q_TK_LIKE); }
+        'limit'       { TOKEN(Q_TK_LIMIT); }
+        'many'        { TOKEN(Q_TK_MANY); }
+        'metric'      { TOKEN(Q_TK_METRIC); }
+        'not'         { TOKEN(Q_TK_NOT); }
+        'null'        { TOKEN(Q_TK_NULL); }
+        'nulls'       { TOKEN(Q_TK_NULLS); }
+        'offset'      { TOKEN(Q_TK_OFFSET); }
+        'one'         { TOKEN(Q_TK_ONE); }
+        'or'          { TOKEN(Q_TK_OR); }
+        'order'       { TOKEN(Q_TK_ORDER); }
+        'record'      { TOKEN(Q_TK_RECORD); }
+        'records'     { TOKEN(Q_TK_RECORDS); }
+        'relation'    { TOKEN(Q_TK_RELATION); }
+        'required'    { TOKEN(Q_TK_REQUIRED); }
+        'rollback'    { TOKEN(Q_TK_ROLLBACK); }
+        'scalar'      { TOKEN(Q_TK_SCALAR); }
+        'select'      { TOKEN(Q_TK_SELECT); }
+        'set'         { TOKEN(Q_TK_SET); }
+        'show'        { TOKEN(Q_TK_SHOW); }
+        'to'          { TOKEN(Q_TK_TO); }
+        'transaction' { TOKEN(Q_TK_TRANSACTION); }
+        'true'        { TOKEN(Q_TK_TRUE); }
+        'unique'      { TOKEN(Q_TK_UNIQUE); }
+        'unit'        { TOKEN(Q_TK_UNIT); }
+        'update'      { TOKEN(Q_TK_UPDATE); }
+        'use'         { TOKEN(Q_TK_USE); }
+        'where'       { TOKEN(Q_TK_WHERE); }
+        word          { TOKEN(Q_TK_ID); }
+
+        "`" ([^`\n\x00] | "``")+ "`" {
+            tok->escaped = memchr(start + 1, '`', (size_t)(YYCURSOR - start - 2)) != NULL;
+            TOKEN(Q_TK_ID);
+        }
+        "`" {
+            lx->cursor = YYCURSOR;
+            return fail(lx, Q_LEX_NAME_OPEN, tok);
+        }
+
+        digit+ { TOKEN(Q_TK_INTEGER); }
+        real   { TOKEN(Q_TK_FLOAT); }
+        (digit+ | real) word {
+            lx->cursor = YYCURSOR;
+            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
+            return fail(lx, Q_LEX_NUMBER, tok);
+        }
+
+        ["] plain2* ["] | ['] plain1* ['] { TOKEN(Q_TK_STRING); }
+        ["] any2* ["] | ['] any1* ['] {
+            tok->escaped = memchr(start, '\\', (size_t)(YYCURSOR - start)) != NULL;
+            count_lines(lx, start, YYCURSOR);
+            TOKEN(Q_TK_STRING);
+        }
+        ["'] {
+            lx->cursor = YYCURSOR;
+            return fail(lx, Q_LEX_STRING_OPEN, tok);
+        }
+
+        "$" word { TOKEN(Q_TK_PARAM); }
+        "$" {
+            lx->cursor = YYCURSOR;
+            tok->len = 1;
+            return fail(lx, Q_LEX_PARAM, tok);
+        }
+        * {
+            /* A whole code point, so that the message can show it. */
+            while (((unsigned char)*YYCURSOR & 0xC0) == 0x80)
+                YYCURSOR++;
+            lx->cursor = YYCURSOR;
+            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
+            return fail(lx, Q_LEX_CHARACTER, tok);
+        }
+    */
+#undef TOKEN
+}
+
+/* `a = b NOT IN (…)` must be refused like `a = b IN (…)`: the pair has the precedence of IN, which a NOT alone can't have. */
+static int scan_not(q_lexer *lx, q_tok *tok)
+{
+    q_lexer saved = *lx;
+    q_tok next;
+    int pair = 0;
+    switch (scan(lx, &next)) {
+    case Q_TK_IN: pair = Q_TK_NOT_IN; break;
+    case Q_TK_LIKE: pair = Q_TK_NOT_LIKE; break;
+    case Q_TK_BETWEEN: pair = Q_TK_NOT_BETWEEN; break;
+    default: break;
+    }
+    if (!pair) {
+        *lx = saved;
+        return Q_TK_NOT;
+    }
+    tok->len = (next.offset + next.len - tok->offset) & 0x7FFFFFFFu;
+    return pair;
+}
+
+int q_lex(q_lexer *lx, q_tok *tok)
+{
+    int id = scan(lx, tok);
+    return id == Q_TK_NOT ? scan_not(lx, tok) : id;
+}

@@ -1,0 +1,220 @@
+/* From text to an unchecked tree: the driver of lexer and automaton. */
+#include "quantaql/parser.h"
+#include "quantaql/grammar.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { AUTOMATON_BYTES = 40 * 1024, FIRST_SCRATCH = 4096 };
+
+void q_at(q_err *err, q_pos pos)
+{
+    err->line = pos.line;
+    err->column = pos.column;
+}
+
+void q_parse_fail(q_parser *p, q_code code, q_pos pos, const char *fmt, ...)
+{
+    char message[sizeof p->err->message];
+    va_list args;
+    if (p->failed)
+        return;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    q_err_set(p->err, code, "%s", message);
+    q_at(p->err, pos);
+    p->failed = true;
+}
+
+void q_parse_hint(q_parser *p, const char *fmt, ...)
+{
+    char hint[sizeof p->err->hint];
+    va_list args;
+    if (p->err->hint[0])
+        return;
+    va_start(args, fmt);
+    vsnprintf(hint, sizeof hint, fmt, args);
+    va_end(args);
+    q_err_hint(p->err, "%s", hint);
+}
+
+void *q_parse_alloc(q_parser *p, size_t size)
+{
+    void *m = q_arena_alloc(p->arena, size);
+    if (!m) {
+        q_parse_fail(p, Q_E_LIMIT_MEMORY, (q_pos){ p->lexer.line, 0 }, "the statement's tree needs more memory than one may have");
+        return NULL;
+    }
+    return memset(m, 0, size);
+}
+
+/* ---- scratch lists ---- */
+
+static bool scratch_grow(q_parser *p, size_t size)
+{
+    size_t cap = p->scratch_cap * 2;
+    while (cap < p->scratch_len + size)
+        cap *= 2;
+    char *m = q_parse_alloc(p, cap);
+    if (!m)
+        return false;
+    memcpy(m, p->scratch, p->scratch_len);
+    p->scratch = m;
+    p->scratch_cap = cap;
+    return true;
+}
+
+void q_push(q_parser *p, const void *item, size_t size)
+{
+    if (p->failed || (size > p->scratch_cap - p->scratch_len && !scratch_grow(p, size)))
+        return;
+    memcpy(p->scratch + p->scratch_len, item, size);
+    p->scratch_len += size;
+}
+
+q_list q_finish(q_parser *p, uint32_t mark, size_t item_size)
+{
+    if (p->failed)
+        return (q_list){ 0, NULL };
+    assert(mark <= p->scratch_len && (p->scratch_len - mark) % item_size == 0);
+    size_t bytes = p->scratch_len - mark;
+    void *items = q_arena_alloc(p->arena, bytes);
+    if (!items) {
+        q_parse_fail(p, Q_E_LIMIT_MEMORY, (q_pos){ p->lexer.line, 0 }, "the statement's tree needs more memory than one may have");
+        return (q_list){ 0, NULL };
+    }
+    memcpy(items, p->scratch + mark, bytes);
+    p->scratch_len = mark;
+    return (q_list){ (uint32_t)(bytes / item_size), items };
+}
+
+/* ---- errors of the lexer ---- */
+
+static void lex_error(q_parser *p, const q_lexer *start, q_tok tok)
+{
+    const q_lexer *lx = &p->lexer;
+    q_slice text = q_tok_slice(p, tok);
+    switch (lx->error) {
+    case Q_LEX_STRING_OPEN:
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the string that begins at line %u, column %u is not closed", lx->opened.line, lx->opened.column);
+        return;
+    case Q_LEX_COMMENT_OPEN:
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the comment that begins at line %u, column %u is not closed", lx->opened.line, lx->opened.column);
+        return;
+    case Q_LEX_NAME_OPEN:
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the name in backticks at line %u, column %u is empty or not closed", lx->opened.line,
+                     lx->opened.column);
+        return;
+    case Q_LEX_NUMBER:
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "\"%.*s\" is not a number", (int)(text.len > 40 ? 40 : text.len), text.ptr);
+        q_parse_hint(p, "Durations are written duration(\"1d 3h\"); a name can't begin with a digit.");
+        return;
+    case Q_LEX_PARAM:
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "a parameter is $ and a name");
+        return;
+    case Q_LEX_CHARACTER:
+    case Q_LEX_OK:
+        q_expect_error(p, start, Q_TK_ERROR, tok);
+    }
+}
+
+static q_rc encoding_error(q_slice text, size_t at, q_err *err)
+{
+    q_lexer lx;
+    q_lex_init(&lx, text.ptr, at, false);
+    for (const char *s = text.ptr, *nl; (nl = memchr(s, '\n', (size_t)(text.ptr + at - s))) != NULL; s = nl + 1) {
+        lx.line++;
+        lx.line_start = lx.counted = nl + 1;
+    }
+    if (text.ptr[at] == '\0')
+        q_err_set(err, Q_E_QQL_ENCODING, "a NUL byte stands at byte %zu", at);
+    else
+        q_err_set(err, Q_E_QQL_ENCODING, "byte %zu (0x%02X) is not UTF-8", at, (unsigned)(unsigned char)text.ptr[at]);
+    q_at(err, q_lex_pos(&lx, text.ptr + at));
+    return Q_FAIL;
+}
+
+/* ---- the run ---- */
+
+static void run(q_parser *p, void *automaton, uint32_t *number)
+{
+    q_lexer start = p->lexer;
+    int depth = 0, id;
+    bool first_word = true, counted = false;
+    do {
+        q_tok tok;
+        id = q_lex(&p->lexer, &tok);
+        if (first_word && id != Q_TK_SEMI && id != 0) {
+            counted = id != Q_TK_USE && id != Q_TK_BEGIN && id != Q_TK_COMMIT && id != Q_TK_ROLLBACK;
+            *number += counted;
+            first_word = false;
+        }
+        switch (id) {
+        case Q_TK_LP:
+        case Q_TK_LBRACE:
+        case Q_TK_LBRACKET:
+            if (++depth > Q_QL_MAX_DEPTH)
+                q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "brackets may nest %d levels deep", Q_QL_MAX_DEPTH);
+            break;
+        case Q_TK_RP:
+        case Q_TK_RBRACE:
+        case Q_TK_RBRACKET:
+            depth -= depth > 0;
+            break;
+        case Q_TK_SEMI:
+            first_word = true;
+            break;
+        case Q_TK_ERROR:
+            lex_error(p, &start, tok);
+            break;
+        default:
+            break;
+        }
+        if (p->failed)
+            break;
+        q_grammar(automaton, id, tok);
+        if (p->failed)
+            break;
+        if (p->unexpected)
+            q_expect_error(p, &start, id, tok);
+        else if (p->overflow)
+            q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "expressions may nest %d levels deep", Q_QL_MAX_DEPTH);
+    } while (id != 0 && !p->failed);
+    if (p->failed && !p->err->statement && counted)
+        p->err->statement = *number;
+    if (!p->failed && p->script->count == 0) {
+        q_tok end = { .pos = q_lex_pos(&p->lexer, p->lexer.limit) };
+        q_parse_fail(p, Q_E_QQL_SYNTAX, end.pos, "expected a statement, found the end of the text");
+    }
+}
+
+q_rc q_ql_parse(q_arena *arena, q_slice text, q_script **out, q_err *err)
+{
+    _Alignas(16) char automaton[AUTOMATON_BYTES];
+    char scratch[FIRST_SCRATCH];
+    bool ascii;
+    size_t bad;
+    *out = NULL;
+    if (text.len > Q_QL_MAX_BYTES)
+        return q_err_set(err, Q_E_QQL_LIMIT, "the text has %zu bytes; it may have %d", text.len, Q_QL_MAX_BYTES);
+    if (!q_utf8_check(text, &ascii, &bad))
+        return encoding_error(text, bad, err);
+    q_slice copy = q_arena_copy(arena, text);
+    q_script *script = Q_NEW(arena, q_script);
+    if (!copy.ptr || !script)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "the statement needs more memory than one may have");
+    script->text = copy;
+
+    q_parser p = { .arena = arena, .script = script, .err = err, .scratch = scratch, .scratch_cap = sizeof scratch };
+    uint32_t number = 0;
+    q_lex_init(&p.lexer, copy.ptr, copy.len, ascii);
+    assert(q_grammar_size() <= sizeof automaton);
+    q_grammarInit(automaton, &p);
+    run(&p, automaton, &number);
+    if (p.failed)
+        return Q_FAIL;
+    *out = script;
+    return Q_OK;
+}
