@@ -33,6 +33,9 @@ void q_locks_free(q_locks *l);
 /* Enqueues all of `set` (copied) for `txn` (any number that isn't in use). Q_OK: granted now. Q_WAIT: queued; a later release grants it.
  * Q_FAIL: OVERLOADED past max_waiters or LIMIT_MEMORY; then nothing is enqueued. */
 Q_CHECK q_rc q_locks_acquire(q_locks *l, uint64_t txn, const q_lockset *set, q_err *err);
+/* Recovery (B8): holds all of `set` at once, beside whoever holds it already: transactions that were decided before a crash hold their locks
+ * together, since shares may have been freed between them. Nobody may wait yet. Q_FAIL: LIMIT_MEMORY or WRITE_TOO_LARGE. */
+Q_CHECK q_rc q_locks_retake(q_locks *l, uint64_t txn, const q_lockset *set, q_err *err);
 /* Frees the shares of `engines` in all locks of `txn`, waiting ones too when the mask is full. Transactions that now hold all they
  * want are appended to `granted` (the caller empties it), in the order in which they were enqueued. */
 void q_locks_release(q_locks *l, uint64_t txn, uint32_t engines);
@@ -44,5 +47,6 @@ bool q_locks_compatible(q_lock_mode held, q_lock_mode wanted);
 /* The weakest mode that covers both. */
 q_lock_mode q_locks_join(q_lock_mode a, q_lock_mode b);
 uint32_t q_locks_waiting(const q_locks *l);
+uint64_t q_locks_bytes(const q_locks *l); /* memory held */
 
 #endif
