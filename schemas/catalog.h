@@ -43,6 +43,7 @@ typedef struct q_record {
     uint32_t count;              /* of attrs */
     const q_attr *attrs;         /* attrs[0] is always `id`: scalar STRING, INT or UUID */
     uint32_t engines;            /* mask of the engines that hold a part; PostgreSQL always */
+    const uint8_t *by_name;      /* indexes of attrs in the order of their names; NULL in a record made by hand: searched one by one */
 } q_record;
 
 typedef struct q_bucket {
@@ -69,7 +70,8 @@ q_slice q_catalog_suggest_bucket(const q_catalog *c, q_slice name);
 q_slice q_bucket_suggest_record(const q_bucket *b, q_slice name);
 q_slice q_record_suggest_attr(const q_record *r, q_slice name);
 
-/* Names: [a-z][a-z0-9_]{0,39}, without "__", not reserved by an engine (pg_*, _q_*, information_schema, admin, local, config …). */
+/* Names: [a-z][a-z0-9_]{0,39}, without "__", not reserved by an engine. `what` is "bucket", "record", "attribute" or "id attribute" and
+ * chooses which reserved names hold (name.c has the table); anything else: all of them. Q_E_SCHEMA_INVALID. */
 Q_CHECK q_rc q_name_check(q_slice name, const char *what, q_err *err);
 
 /* DDL, as the statement says it. */
@@ -79,12 +81,15 @@ typedef struct q_ddl {
     q_slice bucket, record;
     bool if_exists, if_not_exists, cascade;
     uint32_t count;       /* CREATE/ALTER: attributes to define or to add (ALTER is additive only) */
-    const q_attr *attrs;  /* CREATE: without an `id` among them, `id scalar string` is put first */
+    const q_attr *attrs;  /* CREATE: without an `id` among them, `id scalar string` is put first. A metric's datatype may be Q_T_NULL:
+                             duration for the unit "duration", otherwise float */
 } q_ddl;
 
-/* Checks the DDL against the snapshot. Q_OK: it would change it. Q_END: nothing to do (IF [NOT] EXISTS). Q_FAIL: why not. */
+/* Checks the DDL against the snapshot. Q_OK: it would change it. Q_END: nothing to do (IF [NOT] EXISTS). Q_FAIL: why not.
+ * ALTER … IF NOT EXISTS leaves out the attributes that are there; DROP RECORD knows no CASCADE: RECORD_IN_USE stands. */
 Q_CHECK q_rc q_catalog_check(const q_catalog *c, const q_ddl *ddl, q_err *err);
-/* The snapshot after it, with one reference; `seq` becomes the incarnation of what is created. Also used by recovery. */
+/* The snapshot after it, with one reference (an equal one where check says Q_END); `seq` becomes the incarnation of what is created.
+ * Also used by recovery. */
 Q_CHECK q_rc q_catalog_apply(const q_catalog *c, const q_ddl *ddl, uint64_t seq, q_catalog **out, q_err *err);
 
 /* The JSON form of A1, unchanged ({"record": …, "attributes": {…}}, order of attributes kept), to DDL and back. */
@@ -95,7 +100,9 @@ void q_record_to_quantaql(const q_record *r, q_buf *out); /* one CREATE RECORD s
 /* The WAL's and quanta.schemas' form (msgpack, versioned). Decoding validates everything. */
 void q_bucket_encode(const q_bucket *b, q_buf *out);  /* name and incarnation only */
 void q_record_encode(const q_record *r, q_buf *out);
-/* Adds an encoded bucket or record to a snapshot that is being loaded (recovery, workers). */
+/* Adds an encoded bucket or record to a snapshot that is being loaded (recovery, workers): in place when *c has one reference, otherwise
+ * *c becomes a new snapshot and the old one loses a reference. A record's bucket comes first; a record that is there is replaced,
+ * a bucket of another incarnation becomes empty. On failure *c is as it was. */
 Q_CHECK q_rc q_catalog_load(q_catalog **c, q_slice encoded, q_err *err);
 void q_ddl_encode(const q_ddl *d, q_buf *out);
 Q_CHECK q_rc q_ddl_decode(q_arena *arena, q_slice bytes, q_ddl *out, q_err *err);

@@ -1,0 +1,165 @@
+/* ddl.c - may a DDL be, and the snapshot after it. */
+#include "schemas/snapshot.h"
+
+static q_rc no_memory(q_err *err) { return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog."); }
+
+static q_rc unknown(q_code code, const char *what, q_slice name, q_slice near, q_err *err)
+{
+    q_err_set(err, code, "There is no %s \"%.*s\".", what, (int)(name.len < 60 ? name.len : 60), name.ptr ? name.ptr : "");
+    if (near.len)
+        q_err_hint(err, "Did you mean \"%.*s\"?", Q_SLICE_FMT(near));
+    return Q_FAIL;
+}
+
+static q_rc need_bucket(const q_catalog *c, q_slice name, const q_bucket **out, q_err *err)
+{
+    *out = q_catalog_bucket(c, name);
+    return *out ? Q_OK : unknown(Q_E_UNKNOWN_BUCKET, "bucket", name, q_catalog_suggest_bucket(c, name), err);
+}
+
+static q_rc need_record(const q_bucket *b, q_slice name, const q_record **out, q_err *err)
+{
+    *out = q_bucket_record(b, name);
+    return *out ? Q_OK : unknown(Q_E_UNKNOWN_RECORD, "record", name, q_bucket_suggest_record(b, name), err);
+}
+
+/* What a checked DDL works on. */
+typedef struct target {
+    const q_bucket *bucket;
+    const q_record *record; /* ALTER, DROP */
+    q_definition definition; /* CREATE RECORD, ALTER */
+} target;
+
+static q_rc check_create_bucket(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = q_name_check(ddl->bucket, "bucket", err);
+    if (rc != Q_OK)
+        return rc;
+    t->bucket = q_catalog_bucket(c, ddl->bucket);
+    if (t->bucket)
+        return ddl->if_not_exists ? Q_END : q_err_set(err, Q_E_BUCKET_EXISTS, "The bucket \"%.*s\" is there already.", Q_SLICE_FMT(ddl->bucket));
+    if (q_catalog_count(c) >= Q_MAX_BUCKETS)
+        return q_err_set(err, Q_E_SCHEMA_INVALID, "There may be %d buckets at most.", Q_MAX_BUCKETS);
+    return Q_OK;
+}
+
+static q_rc check_drop_bucket(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
+    if (rc != Q_OK)
+        return ddl->if_exists ? Q_END : rc;
+    if (t->bucket->count == 0 || ddl->cascade)
+        return Q_OK;
+    q_err_set(err, Q_E_BUCKET_NOT_EMPTY, "The bucket \"%.*s\" holds %u record%s.", Q_SLICE_FMT(ddl->bucket), t->bucket->count,
+              t->bucket->count == 1 ? "" : "s");
+    q_err_hint(err, "Drop them first, or say DROP BUCKET %.*s CASCADE.", Q_SLICE_FMT(ddl->bucket));
+    return Q_FAIL;
+}
+
+static q_rc check_create_record(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
+    if (rc == Q_OK)
+        rc = q_name_check(ddl->record, "record", err);
+    if (rc != Q_OK)
+        return rc;
+    if (q_bucket_record(t->bucket, ddl->record))
+        return ddl->if_not_exists ? Q_END : q_err_set(err, Q_E_RECORD_EXISTS, "The record \"%.*s\" is there already.", Q_SLICE_FMT(ddl->record));
+    if (t->bucket->count >= Q_MAX_RECORDS)
+        return q_err_set(err, Q_E_SCHEMA_INVALID, "A bucket may have %d records at most.", Q_MAX_RECORDS);
+    return q_define(ddl, NULL, &t->definition, err);
+}
+
+static q_rc check_alter_record(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
+    if (rc != Q_OK)
+        return rc;
+    rc = need_record(t->bucket, ddl->record, &t->record, err);
+    if (rc != Q_OK)
+        return ddl->if_exists ? Q_END : rc;
+    return q_define(ddl, t->record, &t->definition, err);
+}
+
+static q_rc check_drop_record(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
+    if (rc != Q_OK)
+        return rc;
+    rc = need_record(t->bucket, ddl->record, &t->record, err);
+    if (rc != Q_OK)
+        return ddl->if_exists ? Q_END : rc;
+    for (uint32_t i = 0; i < t->bucket->count; i++) {
+        const q_record *other = t->bucket->records[i];
+        for (uint32_t j = 0; j < other->count && other != t->record; j++)
+            if (other->attrs[j].kind == Q_K_RELATION && other->attrs[j].required && q_slice_eq(other->attrs[j].target, ddl->record))
+                return q_err_set(err, Q_E_RECORD_IN_USE, "The required relation %.*s.%.*s leads to the record \"%.*s\".",
+                                 Q_SLICE_FMT(other->name), Q_SLICE_FMT(other->attrs[j].name), Q_SLICE_FMT(ddl->record));
+    }
+    return Q_OK;
+}
+
+static q_rc check(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    t->bucket = NULL;
+    t->record = NULL;
+    switch (ddl->kind) {
+    case Q_DDL_CREATE_BUCKET:
+        return check_create_bucket(c, ddl, t, err);
+    case Q_DDL_DROP_BUCKET:
+        return check_drop_bucket(c, ddl, t, err);
+    case Q_DDL_CREATE_RECORD:
+        return check_create_record(c, ddl, t, err);
+    case Q_DDL_ALTER_RECORD:
+        return check_alter_record(c, ddl, t, err);
+    case Q_DDL_DROP_RECORD:
+        return check_drop_record(c, ddl, t, err);
+    }
+    return q_err_set(err, Q_E_SCHEMA_INVALID, "A schema change of kind %d is unknown.", (int)ddl->kind);
+}
+
+q_rc q_catalog_check(const q_catalog *c, const q_ddl *ddl, q_err *err)
+{
+    target t;
+    return check(c, ddl, &t, err);
+}
+
+static bool change(q_catalog *next, const q_ddl *ddl, const target *t, uint64_t seq)
+{
+    q_record head = { .bucket = ddl->bucket, .name = ddl->record };
+    switch (ddl->kind) {
+    case Q_DDL_CREATE_BUCKET:
+        return q_snapshot_put_bucket(next, ddl->bucket, seq);
+    case Q_DDL_DROP_BUCKET:
+        q_snapshot_remove_bucket(next, ddl->bucket);
+        return true;
+    case Q_DDL_CREATE_RECORD:
+        head.bucket_incarnation = t->bucket->incarnation;
+        head.incarnation = seq;
+        head.version = 1;
+        return q_snapshot_put_record(next, &head, &t->definition);
+    case Q_DDL_ALTER_RECORD:
+        head.bucket_incarnation = t->record->bucket_incarnation;
+        head.incarnation = t->record->incarnation;
+        head.version = t->record->version + 1;
+        return q_snapshot_put_record(next, &head, &t->definition);
+    case Q_DDL_DROP_RECORD:
+        return q_snapshot_remove_record(next, ddl->bucket, ddl->record);
+    }
+    return false;
+}
+
+q_rc q_catalog_apply(const q_catalog *c, const q_ddl *ddl, uint64_t seq, q_catalog **out, q_err *err)
+{
+    target t;
+    q_rc rc = check(c, ddl, &t, err);
+    if (rc == Q_FAIL)
+        return rc;
+    q_catalog *next = q_snapshot_copy(c);
+    if (!next || (rc == Q_OK && !change(next, ddl, &t, seq))) {
+        q_catalog_unref(next);
+        return no_memory(err);
+    }
+    *out = next;
+    return Q_OK;
+}
