@@ -94,7 +94,7 @@ static void hint(q_parser *p, const bool *accepted, int terminals, int token, q_
     for (int t = 1; t < terminals; t++)
         if (accepted[t] && q_word_is_keyword_token(t))
             words[count++] = q_word_token(t);
-    if (token == Q_TK_ID && found.ptr[0] != '`') {
+    if (is_word && found.ptr[0] != '`') {
         const char *near = q_word_nearest(found, words, count);
         if (near) {
             q_parse_hint(p, "Did you mean %s?", near);

@@ -96,8 +96,9 @@ again:
             YYCURSOR = close + 2;
             goto again;
         }
-        * { YYCURSOR = start; }
+        * { YYCURSOR = start; goto token; }
     */
+token:
     tok->offset = (uint32_t)(start - lx->base);
     tok->escaped = 0;
     tok->pos = q_lex_pos(lx, start);

@@ -247,8 +247,14 @@ static void print_unary(const q_expr *e, q_buf *out)
         print(e->a, P_NOT, out);
         return;
     }
-    q_buf_add_cstr(out, "- "); /* two without a space would begin a comment */
+    q_buf_add_byte(out, '-');
+    size_t start = out->len + 1;
+    q_buf_add_byte(out, ' ');
     print(e->a, P_NEGATIVE, out);
+    if (!out->failed && out->len > start && out->ptr[start] != '-') { /* two without a space would begin a comment */
+        memmove(out->ptr + start - 1, out->ptr + start, out->len - start);
+        out->len--;
+    }
 }
 
 static void print_object(const q_expr *e, q_buf *out)
