@@ -72,91 +72,46 @@ static q_rc damaged(const char *what, q_err *err)
     return q_err_set(err, Q_E_INTERNAL, "An encoded schema can't be read: %s.", what);
 }
 
-/* The items of one message, taken in order; the first thing that is wrong stays. */
-typedef struct items {
-    const msgpack_object *at;
-    uint32_t left;
-    const char *wrong;
-} items;
+static q_slice next_name(q_mp_items *it) { return q_mp_next_text(it, Q_MAX_NAME_BYTES); }
 
-static const msgpack_object *next(items *it)
+static q_attr next_attr(q_mp_items *list)
 {
-    static const msgpack_object nil = { .type = MSGPACK_OBJECT_NIL };
-    if (it->left == 0) {
-        it->wrong = it->wrong ? it->wrong : "it has too few parts";
-        return &nil;
-    }
-    it->left--;
-    return it->at++;
-}
-
-static uint64_t next_number(items *it, uint64_t max)
-{
-    const msgpack_object *o = next(it);
-    if (o->type == MSGPACK_OBJECT_POSITIVE_INTEGER && o->via.u64 <= max)
-        return o->via.u64;
-    it->wrong = it->wrong ? it->wrong : "a number is missing or too large";
-    return 0;
-}
-
-static q_slice next_text(items *it)
-{
-    const msgpack_object *o = next(it);
-    if (o->type == MSGPACK_OBJECT_STR && o->via.str.size <= Q_MAX_NAME_BYTES && q_utf8_valid(q_mp_slice(o)))
-        return q_mp_slice(o);
-    it->wrong = it->wrong ? it->wrong : "a text is missing or too long";
-    return Q_SLICE_NONE;
-}
-
-static items next_array(items *it)
-{
-    const msgpack_object *o = next(it);
-    if (o->type == MSGPACK_OBJECT_ARRAY)
-        return (items){ o->via.array.ptr, o->via.array.size, NULL };
-    it->wrong = it->wrong ? it->wrong : "a list is missing";
-    return (items){ NULL, 0, NULL };
-}
-
-static q_attr next_attr(items *list, const char **wrong)
-{
-    items it = next_array(list);
-    q_attr a = { .name = next_text(&it) };
-    a.kind = (q_kind)next_number(&it, Q_K_COUNT - 1);
-    a.datatype = (q_type)next_number(&it, Q_T_COUNT - 1);
-    a.target = next_text(&it);
-    a.unit = next_text(&it);
-    uint64_t flags = next_number(&it, MANY | REQUIRED | UNIQUE);
+    q_mp_items it = q_mp_next_list(list, 6);
+    q_attr a = { .name = next_name(&it) };
+    a.kind = (q_kind)q_mp_next_u64(&it, Q_K_COUNT - 1);
+    a.datatype = (q_type)q_mp_next_u64(&it, Q_T_COUNT - 1);
+    a.target = next_name(&it);
+    a.unit = next_name(&it);
+    uint64_t flags = q_mp_next_u64(&it, MANY | REQUIRED | UNIQUE);
     a.many = flags & MANY;
     a.required = flags & REQUIRED;
     a.unique = flags & UNIQUE;
-    if (it.wrong || it.left)
-        *wrong = it.wrong ? it.wrong : "an attribute has too many parts";
+    if (!q_mp_done(&it))
+        q_mp_wrong(list, it.wrong);
     return a;
 }
 
-static void next_attrs(items *it, q_arena *arena, q_ddl *out)
+static void next_attrs(q_mp_items *it, q_arena *arena, q_ddl *out)
 {
-    items list = next_array(it);
+    q_mp_items list = q_mp_next_list(it, Q_MAX_ATTRIBUTES);
     uint32_t count = list.left;
-    if (count > Q_MAX_ATTRIBUTES) {
-        it->wrong = "it has too many attributes";
-        return;
-    }
     q_attr *attrs = count ? Q_NEW_ARRAY(arena, q_attr, count) : NULL;
     if (count && !attrs) {
-        it->wrong = "no memory is left";
+        q_mp_wrong(it, "no memory is left");
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        attrs[i] = next_attr(&list, &it->wrong);
+        attrs[i] = next_attr(&list);
         attrs[i].index = i;
     }
+    if (!q_mp_done(&list))
+        q_mp_wrong(it, list.wrong);
     out->attrs = attrs;
     out->count = count;
 }
 
 /* The parts after version and kind; kind 0 on failure. */
-static int open(q_arena *arena, q_slice bytes, items *it, q_err *err)
+static int open(q_arena *arena, q_slice bytes, q_mp_items *it, q_err *err)
 {
     q_mp_space space = { NULL, 0, arena, NULL };
     msgpack_object root;
@@ -165,9 +120,9 @@ static int open(q_arena *arena, q_slice bytes, items *it, q_err *err)
         (void)damaged(r != Q_MP_OK ? q_mp_result_text(r) : "it is not a list", err);
         return 0;
     }
-    *it = (items){ root.via.array.ptr, root.via.array.size, NULL };
-    uint64_t format = next_number(it, UINT32_MAX);
-    int kind = (int)next_number(it, IS_DDL);
+    *it = (q_mp_items){ root.via.array.ptr, root.via.array.size, NULL };
+    uint64_t format = q_mp_next_u64(it, UINT32_MAX);
+    int kind = (int)q_mp_next_u64(it, IS_DDL);
     if (it->wrong || format != FORMAT || kind == 0) {
         (void)damaged(it->wrong ? it->wrong : format != FORMAT ? "its format is of another version" : "its kind is unknown", err);
         return 0;
@@ -177,20 +132,20 @@ static int open(q_arena *arena, q_slice bytes, items *it, q_err *err)
 
 q_rc q_ddl_decode(q_arena *arena, q_slice bytes, q_ddl *out, q_err *err)
 {
-    items it;
+    q_mp_items it;
     int kind = open(arena, bytes, &it, err);
     if (kind != IS_DDL)
         return kind ? damaged("it is not a schema change", err) : Q_FAIL;
-    *out = (q_ddl){ .kind = (q_ddl_kind)next_number(&it, Q_DDL_DROP_RECORD) };
-    out->bucket = next_text(&it);
-    out->record = next_text(&it);
-    uint64_t flags = next_number(&it, IF_EXISTS | IF_NOT_EXISTS | CASCADE);
+    *out = (q_ddl){ .kind = (q_ddl_kind)q_mp_next_u64(&it, Q_DDL_DROP_RECORD) };
+    out->bucket = next_name(&it);
+    out->record = next_name(&it);
+    uint64_t flags = q_mp_next_u64(&it, IF_EXISTS | IF_NOT_EXISTS | CASCADE);
     out->if_exists = flags & IF_EXISTS;
     out->if_not_exists = flags & IF_NOT_EXISTS;
     out->cascade = flags & CASCADE;
     next_attrs(&it, arena, out);
-    if (it.wrong || it.left || out->kind == 0)
-        return damaged(it.wrong ? it.wrong : it.left ? "it has too many parts" : "its kind is unknown", err);
+    if (!q_mp_done(&it) || out->kind == 0)
+        return damaged(it.wrong ? it.wrong : "its kind is unknown", err);
     return Q_OK;
 }
 
@@ -207,12 +162,12 @@ static bool own(q_catalog **c)
     return true;
 }
 
-static q_rc load_bucket(q_catalog **c, items *it, q_err *err)
+static q_rc load_bucket(q_catalog **c, q_mp_items *it, q_err *err)
 {
-    q_slice name = next_text(it);
-    uint64_t incarnation = next_number(it, UINT64_MAX);
-    if (it->wrong || it->left)
-        return damaged(it->wrong ? it->wrong : "it has too many parts", err);
+    q_slice name = next_name(it);
+    uint64_t incarnation = q_mp_next_u64(it, UINT64_MAX);
+    if (!q_mp_done(it))
+        return damaged(it->wrong, err);
     q_rc rc = q_name_check(name, "bucket", err);
     if (rc != Q_OK)
         return rc;
@@ -221,17 +176,17 @@ static q_rc load_bucket(q_catalog **c, items *it, q_err *err)
     return own(c) && q_snapshot_put_bucket(*c, name, incarnation) ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
 }
 
-static q_rc load_record(q_catalog **c, q_arena *arena, items *it, q_err *err)
+static q_rc load_record(q_catalog **c, q_arena *arena, q_mp_items *it, q_err *err)
 {
-    q_record head = { .bucket = next_text(it) };
-    head.bucket_incarnation = next_number(it, UINT64_MAX);
-    head.name = next_text(it);
-    head.incarnation = next_number(it, UINT64_MAX);
-    head.version = (uint32_t)next_number(it, UINT32_MAX);
+    q_record head = { .bucket = next_name(it) };
+    head.bucket_incarnation = q_mp_next_u64(it, UINT64_MAX);
+    head.name = next_name(it);
+    head.incarnation = q_mp_next_u64(it, UINT64_MAX);
+    head.version = (uint32_t)q_mp_next_u64(it, UINT32_MAX);
     q_ddl ddl = { .kind = Q_DDL_CREATE_RECORD, .bucket = head.bucket, .record = head.name };
     next_attrs(it, arena, &ddl);
-    if (it->wrong || it->left)
-        return damaged(it->wrong ? it->wrong : "it has too many parts", err);
+    if (!q_mp_done(it))
+        return damaged(it->wrong, err);
     const q_bucket *b = q_catalog_bucket(*c, head.bucket);
     if (!b || b->incarnation != head.bucket_incarnation)
         return damaged(b ? "its bucket is of another incarnation" : "its bucket isn't there", err);
@@ -252,7 +207,7 @@ static q_rc load_record(q_catalog **c, q_arena *arena, items *it, q_err *err)
 q_rc q_catalog_load(q_catalog **c, q_slice encoded, q_err *err)
 {
     q_arena *arena = q_arena_new(0);
-    items it;
+    q_mp_items it;
     if (!arena)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
     int kind = open(arena, encoded, &it, err);

@@ -3,6 +3,8 @@
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
 
+#include "schemas/value.h"
+
 const char *q_mp_result_text(q_mp_result r)
 {
     static const char *const texts[] = { [Q_MP_OK] = "fine", [Q_MP_TRUNCATED] = "cut short", [Q_MP_MALFORMED] = "not msgpack",
@@ -213,4 +215,71 @@ q_mp_result q_mp_unpack(q_mp_space *space, q_slice bytes, msgpack_object *out)
         return Q_MP_TRAILING;
     *out = q_unpack_data(&ctx);
     return Q_MP_OK;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------------------------------- */
+
+const msgpack_object *q_mp_next(q_mp_items *it)
+{
+    static const msgpack_object nil = { .type = MSGPACK_OBJECT_NIL };
+    if (it->left == 0 || it->wrong) {
+        q_mp_wrong(it, "it has too few parts");
+        it->left = 0;
+        return &nil;
+    }
+    it->left--;
+    return it->at++;
+}
+
+uint64_t q_mp_next_u64(q_mp_items *it, uint64_t max)
+{
+    const msgpack_object *o = q_mp_next(it);
+    if (o->type == MSGPACK_OBJECT_POSITIVE_INTEGER && o->via.u64 <= max)
+        return o->via.u64;
+    q_mp_wrong(it, "a number is missing or too large");
+    return 0;
+}
+
+int64_t q_mp_next_i64(q_mp_items *it)
+{
+    int64_t i = 0;
+    if (!q_mp_i64(q_mp_next(it), &i))
+        q_mp_wrong(it, "a number is missing or too large");
+    return i;
+}
+
+bool q_mp_next_bool(q_mp_items *it)
+{
+    const msgpack_object *o = q_mp_next(it);
+    if (o->type == MSGPACK_OBJECT_BOOLEAN)
+        return o->via.boolean;
+    q_mp_wrong(it, "a true or false is missing");
+    return false;
+}
+
+q_slice q_mp_next_text(q_mp_items *it, size_t max)
+{
+    const msgpack_object *o = q_mp_next(it);
+    if (o->type == MSGPACK_OBJECT_STR && o->via.str.size <= max && q_utf8_valid(q_mp_slice(o)))
+        return q_mp_slice(o);
+    q_mp_wrong(it, "a text is missing, too long or not UTF-8");
+    return Q_SLICE_NONE;
+}
+
+q_slice q_mp_next_bin(q_mp_items *it, size_t max)
+{
+    const msgpack_object *o = q_mp_next(it);
+    if (o->type == MSGPACK_OBJECT_BIN && o->via.bin.size <= max)
+        return q_mp_slice(o);
+    q_mp_wrong(it, "a run of bytes is missing or too long");
+    return Q_SLICE_NONE;
+}
+
+q_mp_items q_mp_next_list(q_mp_items *it, uint32_t max)
+{
+    const msgpack_object *o = q_mp_next(it);
+    if (o->type == MSGPACK_OBJECT_ARRAY && o->via.array.size <= max)
+        return (q_mp_items){ o->via.array.ptr, o->via.array.size, NULL };
+    q_mp_wrong(it, "a list is missing or too long");
+    return (q_mp_items){ NULL, 0, it->wrong };
 }

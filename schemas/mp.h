@@ -100,6 +100,30 @@ q_mp_result q_mp_unpack(q_mp_space *space, q_slice bytes, msgpack_object *out);
 
 static inline q_slice q_mp_slice(const msgpack_object *o) { return (q_slice){ o->via.str.ptr, o->via.str.size }; } /* str or bin */
 
+/* The parts of a list, taken in order. The first thing that is wrong stays in `wrong`; what is taken after it is empty or 0. So a decoder
+ * takes all and asks once, with q_mp_done, whether it was all there and nothing else. */
+typedef struct q_mp_items {
+    const msgpack_object *at;
+    uint32_t left;
+    const char *wrong;
+} q_mp_items;
+
+const msgpack_object *q_mp_next(q_mp_items *it);
+uint64_t q_mp_next_u64(q_mp_items *it, uint64_t max);
+int64_t q_mp_next_i64(q_mp_items *it);
+bool q_mp_next_bool(q_mp_items *it);
+q_slice q_mp_next_text(q_mp_items *it, size_t max); /* UTF-8 without NUL, at most `max` bytes */
+q_slice q_mp_next_bin(q_mp_items *it, size_t max);
+q_mp_items q_mp_next_list(q_mp_items *it, uint32_t max);
+static inline void q_mp_wrong(q_mp_items *it, const char *why) { it->wrong = it->wrong ? it->wrong : why; }
+/* Nothing was wrong and nothing is left over. */
+static inline bool q_mp_done(q_mp_items *it)
+{
+    if (it->left)
+        q_mp_wrong(it, "it has too many parts");
+    return !it->wrong;
+}
+
 /* An integer that fits; false otherwise. */
 static inline bool q_mp_i64(const msgpack_object *o, int64_t *out)
 {

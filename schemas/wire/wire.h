@@ -2,7 +2,8 @@
  *
  * msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md), each message an array that begins with [version, kind, …].
  * README.md beside this file has the layouts as tables. Decoders validate everything and allocate only from the arena they are
- * given; what they return borrows from the input bytes and the arena. */
+ * given; what they return borrows from the input bytes and the arena. A failure is Q_E_INTERNAL with what is wrong, or
+ * Q_E_LIMIT_MEMORY. Encoders trust their callers: a value's at_us travels with INT, FLOAT and DURATION, the types of metrics, only. */
 #ifndef Q_SCHEMAS_WIRE_H
 #define Q_SCHEMAS_WIRE_H
 
@@ -163,8 +164,13 @@ Q_CHECK q_rc q_msg_decode(q_arena *arena, q_slice bytes, q_msg *out, q_err *err)
 
 enum {
     Q_WIRE_MAX_BYTES = 8 << 20,   /* one message */
-    Q_WIRE_MAX_TXNS = 4096,       /* in one message */
-    Q_WIRE_MAX_ITEMS = 100000,    /* in one transaction */
+    Q_WIRE_MAX_TXNS = 4096,       /* in one message: transactions, seqs, votes */
+    Q_WIRE_MAX_ITEMS = 100000,    /* in one transaction; also ids of one read, rows of one answer */
+    Q_WIRE_MAX_READS = 4096,      /* in one message; also answers */
+    Q_WIRE_MAX_FIELDS = 10000,    /* of one item: an attribute each, a metric's samples one each */
+    Q_WIRE_MAX_PREDS = 1000,      /* of one read */
+    Q_WIRE_MAX_IN = 10000,        /* values of one predicate */
+    Q_WIRE_MAX_TEXT = 1000,       /* bytes of a vote's or an answer's sentence */
 };
 
 #endif
