@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #ifndef Q_VERSION
 #define Q_VERSION "0.1.0"
@@ -61,9 +62,14 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--version"))
         return cmd_version(argc, argv);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        static char name[32]; /* what getopt's messages begin with */
+        if (strcmp(argv[1], commands[i].name))
+            continue;
+        snprintf(name, sizeof name, "quanta %s", commands[i].name);
+        argv[1] = name;
+        return commands[i].run(argc - 1, argv + 1);
+    }
     fprintf(stderr, "quanta: unknown command '%s'\n\n", argv[1]);
     usage(stderr);
     return Q_EXIT_USAGE;

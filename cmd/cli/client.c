@@ -1,90 +1,70 @@
 #include "cmd/cli/client.h"
 
+#include "base/buf.h"
 #include "bus/kafka.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { DEFAULT_TIMEOUT_MS = 30000, CONNECT_MS = 5000 };
+enum { CONNECT_MS = 5000, LOOK_MS = 200, SILENT_MS = 2000, MAX_ID = 80, MAX_MESSAGE = 15 << 20 };
+
+typedef struct waiting { /* a request without an answer. `result` and `parts` are under the lock, the rest is the caller's thread's */
+    char id[MAX_ID];
+    uint64_t token;
+    char *bucket;        /* or NULL */
+    q_buf body;          /* as it was published: a restarted system gets the same bytes */
+    bool json;
+    json_t *parts;       /* so far */
+    json_t *result;      /* complete */
+} waiting;
 
 struct q_client {
-    char *bootstrap;
-    q_kafka_config kafka;
+    q_place place;
     q_producer *producer;
     q_source *source;
-    pthread_mutex_t lock;
-    pthread_cond_t arrived;
-    char waiting_for[80];  /* request id; "" when nobody waits */
-    json_t *result;        /* complete */
-    json_t *parts;         /* so far */
-    bool lost;             /* the source can't go on */
+    int wake;              /* eventfd */
+    atomic_bool interrupted;
+    atomic_bool lost;      /* the source can't go on: read the results topic anew */
+    pthread_mutex_t lock;  /* of the list and of what on_message changes */
+    waiting *list[Q_CLIENT_WINDOW];
+    size_t count;
+    int64_t heard_ms;      /* when the last answer was taken */
 };
 
-/* ---- finding the system ---- */
+static const q_kafka_setting quiet[] = { { "log_level", "0" }, { NULL, NULL } }; /* a lost broker is told by us, once */
 
-/* The value after `name=` in the ready line of the last quanta dev. */
-static bool dev_ready(const char *name, char *out, size_t size)
+static q_kafka_config kafka_of(const q_client *c)
 {
-    const char *home = getenv("HOME");
-    char path[PATH_MAX], dir[PATH_MAX], line[512];
-    if (!home || snprintf(path, sizeof path, "%s/.quanta/dev", home) >= (int)sizeof path)
-        return false;
-    FILE *f = fopen(path, "r");
-    bool ok = f && fgets(dir, sizeof dir, f);
-    if (f)
-        fclose(f);
-    if (!ok)
-        return false;
-    dir[strcspn(dir, "\n")] = '\0';
-    if (snprintf(path, sizeof path, "%s/ready", dir) >= (int)sizeof path)
-        return false;
-    f = fopen(path, "r");
-    ok = f && fgets(line, sizeof line, f);
-    if (f)
-        fclose(f);
-    const char *at = ok ? strstr(line, name) : NULL;
-    if (!at)
-        return false;
-    at += strlen(name);
-    size_t n = strcspn(at, " \n");
-    if (n == 0 || n >= size)
-        return false;
-    memcpy(out, at, n);
-    out[n] = '\0';
-    return true;
+    return (q_kafka_config){ .bootstrap = c->place.address, .settings = quiet, .fetch_wait_max_ms = 1 };
 }
 
-static bool find(const char *given, const char *variable, const char *name, const char *option, char *out, size_t size, q_err *err)
+static int64_t now_ms(void)
 {
-    const char *from = given ? given : getenv(variable);
-    if (from && *from) {
-        if (strlen(from) < size) {
-            memcpy(out, from, strlen(from) + 1);
-            return true;
-        }
-        q_err_set(err, Q_E_INTERNAL, "%s is too long", given ? option : variable);
-        return false;
-    }
-    if (dev_ready(name, out, size))
-        return true;
-    q_err_set(err, Q_E_INTERNAL, "no system found");
-    q_err_hint(err, "start one with `quanta dev`, or say where it is: %s, or %s in the environment", option, variable);
-    return false;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-bool q_client_find(const char *given, char *bootstrap, size_t size, q_err *err)
+static void wake(q_client *c)
 {
-    return find(given, "QUANTA_BOOTSTRAP", "bootstrap=", "--bootstrap HOST:PORT", bootstrap, size, err);
+    uint64_t one = 1;
+    ssize_t n = write(c->wake, &one, sizeof one); /* fails only when it is awake already */
+    (void)n;
 }
 
-bool q_client_find_http(const char *given, char *host_port, size_t size, q_err *err)
+void q_client_interrupt(q_client *c)
 {
-    return find(given, "QUANTA_HTTP", "http=", "--http HOST:PORT", host_port, size, err);
+    atomic_store(&c->interrupted, true);
+    wake(c);
 }
 
 /* ---- results ---- */
@@ -109,28 +89,25 @@ static void merge_part(json_t *into, const json_t *part)
     }
 }
 
-static void take_result(q_client *c, json_t *reply)
+static void take_result(waiting *w, json_t *reply)
 {
     json_t *part = json_object_get(reply, "part");
     if (!part) {
-        c->result = json_incref(reply);
-    } else {
-        json_t *txid = json_object_get(reply, "txid");
-        if (c->parts && !json_equal(json_object_get(c->parts, "txid"), txid)) {
-            json_decref(c->parts); /* a rerun: what came of the first doesn't count */
-            c->parts = NULL;
-        }
-        if (c->parts)
-            merge_part(c->parts, reply);
-        else if (json_integer_value(part) == 1)
-            c->parts = json_incref(reply);
-        if (c->parts && json_object_get(reply, "last")) {
-            c->result = c->parts;
-            c->parts = NULL;
-        }
+        w->result = json_incref(reply);
+        return;
     }
-    if (c->result)
-        pthread_cond_signal(&c->arrived);
+    if (w->parts && !json_equal(json_object_get(w->parts, "txid"), json_object_get(reply, "txid"))) {
+        json_decref(w->parts); /* a rerun: what came of the first doesn't count */
+        w->parts = NULL;
+    }
+    if (w->parts)
+        merge_part(w->parts, reply);
+    else if (json_integer_value(part) == 1)
+        w->parts = json_incref(reply);
+    if (w->parts && json_object_get(reply, "last")) {
+        w->result = w->parts;
+        w->parts = NULL;
+    }
 }
 
 static void on_message(void *ctx, q_message *m)
@@ -138,12 +115,18 @@ static void on_message(void *ctx, q_message *m)
     q_client *c = ctx;
     q_slice key = q_message_key(m), value = q_message_value(m);
     pthread_mutex_lock(&c->lock);
-    if (c->waiting_for[0] && !c->result && q_slice_eq(key, q_slice_cstr(c->waiting_for))) {
+    for (size_t i = 0; i < c->count; i++) {
+        waiting *w = c->list[i];
+        if (w->result || !q_slice_eq(key, q_slice_cstr(w->id)))
+            continue;
         json_error_t e;
-        json_t *reply = json_loadb(value.ptr, value.len, JSON_DECODE_ANY, &e);
+        json_t *reply = json_loadb(value.ptr, value.len, JSON_ALLOW_NUL, &e);
         if (json_is_object(reply))
-            take_result(c, reply);
+            take_result(w, reply);
         json_decref(reply);
+        if (w->result)
+            wake(c);
+        break;
     }
     pthread_mutex_unlock(&c->lock);
     q_message_free(m);
@@ -153,45 +136,76 @@ static void on_failed(void *ctx, q_rc rc, const char *text)
 {
     q_client *c = ctx;
     (void)text;
-    if (rc != Q_FATAL)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->lost = true;
-    pthread_cond_signal(&c->arrived);
-    pthread_mutex_unlock(&c->lock);
+    if (rc == Q_FATAL) {
+        atomic_store(&c->lost, true);
+        wake(c);
+    }
 }
 
 /* The end of the results topic now: a result of ours comes later. An offset, not "the end": that would be looked up too late. */
 static int64_t start_at(void *ctx, int32_t partition)
 {
     q_client *c = ctx;
+    q_kafka_config kafka = kafka_of(c);
     int64_t low, high;
     q_err err = Q_ERR_INIT;
-    return q_kafka_watermarks(&c->kafka, "quanta.results", partition, CONNECT_MS, &low, &high, &err) == Q_OK ? high : -1;
+    return q_kafka_watermarks(&kafka, "quanta.results", partition, CONNECT_MS, &low, &high, &err) == Q_OK ? high : -1;
 }
 
 /* ---- life ---- */
 
-q_rc q_client_open(const char *bootstrap, q_client **out, q_err *err)
+static q_rc start_bus(q_client *c, q_err *err)
+{
+    q_kafka_config kafka = kafka_of(c);
+    q_source_config source = { .topic = "quanta.results", .start = start_at, .message = on_message, .failed = on_failed, .ctx = c };
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the threads inherit it: signals are for the caller's thread */
+    q_rc rc = q_source_start(&kafka, &source, CONNECT_MS, &c->source, err);
+    if (rc == Q_OK)
+        rc = q_producer_new(&kafka, NULL, NULL, &c->producer, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+static void stop_bus(q_client *c)
+{
+    q_producer_free(c->producer);
+    q_source_stop(c->source);
+    c->producer = NULL;
+    c->source = NULL;
+}
+
+static q_rc nobody_there(const q_client *c, q_err *err)
+{
+    q_err_set(err, Q_E_INTERNAL, "nothing listens at %s", c->place.address);
+    if (c->place.dev)
+        q_err_hint(err, "the last `quanta dev` here has ended; start it again: quanta dev --dir %s", c->place.dir);
+    else
+        q_err_hint(err, "is the system running? --bootstrap HOST:PORT says where");
+    return Q_RETRY;
+}
+
+q_rc q_client_connect(const char *given, q_client **out, q_err *err)
 {
     q_client *c = calloc(1, sizeof *c);
-    if (!c || !(c->bootstrap = strdup(bootstrap))) {
-        free(c);
+    if (!c)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    }
-    c->kafka = (q_kafka_config){ .bootstrap = c->bootstrap, .fetch_wait_max_ms = 1 };
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->arrived, &attr);
-    pthread_condattr_destroy(&attr);
-    q_source_config source = { .topic = "quanta.results", .start = start_at, .message = on_message, .failed = on_failed, .ctx = c };
-    q_rc rc = q_source_start(&c->kafka, &source, CONNECT_MS, &c->source, err);
-    if (rc == Q_OK)
-        rc = q_producer_new(&c->kafka, NULL, NULL, &c->producer, err);
+    c->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    q_rc rc = Q_FAIL;
+    if (c->wake < 0) {
+        q_err_set(err, Q_E_INTERNAL, "no eventfd: %s", strerror(errno));
+    } else if (!q_find_kafka(given, &c->place, err)) {
+        rc = Q_FAIL;
+    } else if (!q_place_listens(&c->place)) {
+        rc = nobody_there(c, err);
+    } else {
+        rc = start_bus(c, err);
+        if (rc != Q_OK)
+            q_err_hint(err, "is the system at %s running?", c->place.address);
+    }
     if (rc != Q_OK) {
-        q_err_hint(err, "is the system at %s running?", bootstrap);
         q_client_close(c);
         return rc;
     }
@@ -199,96 +213,223 @@ q_rc q_client_open(const char *bootstrap, q_client **out, q_err *err)
     return Q_OK;
 }
 
+static void free_waiting(waiting *w)
+{
+    if (!w)
+        return;
+    free(w->bucket);
+    q_buf_free(&w->body);
+    json_decref(w->parts);
+    json_decref(w->result);
+    free(w);
+}
+
 void q_client_close(q_client *c)
 {
     if (!c)
         return;
-    q_producer_free(c->producer);
-    q_source_stop(c->source);
-    json_decref(c->result);
-    json_decref(c->parts);
+    stop_bus(c);
+    for (size_t i = 0; i < c->count; i++)
+        free_waiting(c->list[i]);
+    if (c->wake >= 0)
+        close(c->wake);
     pthread_mutex_destroy(&c->lock);
-    pthread_cond_destroy(&c->arrived);
-    free(c->bootstrap);
     free(c);
 }
 
-static char *envelope(const q_client_request *r)
+const q_place *q_client_place(const q_client *c) { return &c->place; }
+size_t q_client_waiting(const q_client *c) { return c->count; }
+
+/* ---- sending ---- */
+
+static bool make_body(waiting *w, const q_client_request *r, q_err *err)
 {
-    json_t *body = json_object();
-    if (r->bucket)
-        json_object_set_new(body, "bucket", json_string(r->bucket));
-    json_t *query = json_stringn(r->query.ptr ? r->query.ptr : "", r->query.len);
-    char *text = NULL;
-    if (query) {
-        json_object_set_new(body, "query", query);
-        if (r->params)
-            json_object_set(body, "params", (json_t *)(uintptr_t)r->params);
-        text = json_dumps(body, JSON_COMPACT);
+    w->body = Q_BUF_INIT(MAX_MESSAGE);
+    w->json = r->params != NULL;
+    if (!w->json) {
+        /* Raw text travels as it is: a statement that isn't UTF-8 is for the coordinator to refuse, with its place. */
+        q_buf_add_slice(&w->body, r->query);
+    } else {
+        json_t *query = json_stringn(r->query.ptr ? r->query.ptr : "", r->query.len);
+        if (!query) {
+            q_err_set(err, Q_E_QQL_ENCODING, "the statement is not valid UTF-8");
+            return false;
+        }
+        json_t *body = json_pack("{s:o, s:O}", "query", query, "params", r->params);
+        char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        if (text)
+            q_buf_add_cstr(&w->body, text);
+        else
+            w->body.failed = true;
+        free(text);
+        json_decref(body);
     }
-    json_decref(body);
-    return text;
+    if (w->body.failed)
+        q_err_set(err, Q_E_REQUEST_TOO_LARGE, "the statement is larger than a message may be (%d MiB)", MAX_MESSAGE >> 20);
+    return !w->body.failed;
 }
 
-/* Raw text travels as it is: a statement that isn't UTF-8 is for the coordinator to refuse, with its place. */
-static q_rc send_request(q_client *c, const q_client_request *r, const char *id, q_err *err)
+static q_rc publish(q_client *c, const waiting *w, q_err *err)
 {
-    q_kafka_header headers[2] = { { "request-id", q_slice_cstr(id) }, { "content-type", Q_SLICE_LIT("application/json") } };
-    q_slice key = r->bucket ? q_slice_cstr(r->bucket) : Q_SLICE_NONE;
-    if (!r->params)
-        return q_producer_send(c->producer, "quanta.requests", key, r->query, headers, 1, 0, err);
-    char *text = envelope(r);
-    if (!text)
-        return q_err_set(err, Q_E_QQL_ENCODING, "the statement is not valid UTF-8");
-    q_rc rc = q_producer_send(c->producer, "quanta.requests", key, q_slice_cstr(text), headers, 2, 0, err);
-    free(text);
+    q_kafka_header headers[2] = { { "request-id", q_slice_cstr(w->id) }, { "content-type", Q_SLICE_LIT("application/json") } };
+    q_slice key = w->bucket ? q_slice_cstr(w->bucket) : Q_SLICE_NONE;
+    return q_producer_send(c->producer, "quanta.requests", key, q_buf_slice(&w->body), headers, w->json ? 2 : 1, 0, err);
+}
+
+static bool make_id(waiting *w, const char *given, q_err *err)
+{
+    if (given && strlen(given) >= sizeof w->id) {
+        q_err_set(err, Q_E_REQUEST_ID_INVALID, "a request id has at most %zu bytes here", sizeof w->id - 1);
+        return false;
+    }
+    if (given) {
+        memcpy(w->id, given, strlen(given) + 1);
+        return true;
+    }
+    unsigned char random[12];
+    char hex[2 * sizeof random + 1];
+    randombytes_buf(random, sizeof random);
+    sodium_bin2hex(hex, sizeof hex, random, sizeof random);
+    snprintf(w->id, sizeof w->id, "cli-%s", hex);
+    return true;
+}
+
+static void forget(q_client *c, size_t i)
+{
+    pthread_mutex_lock(&c->lock);
+    waiting *w = c->list[i];
+    c->list[i] = c->list[--c->count];
+    pthread_mutex_unlock(&c->lock);
+    free_waiting(w);
+}
+
+q_rc q_client_send(q_client *c, const q_client_request *r, uint64_t token, q_err *err)
+{
+    if (c->count == Q_CLIENT_WINDOW)
+        return q_err_set(err, Q_E_OVERLOADED, "%d requests are in flight already", Q_CLIENT_WINDOW);
+    waiting *w = calloc(1, sizeof *w);
+    if (!w)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    w->token = token;
+    q_rc rc = Q_FAIL;
+    if (!make_id(w, r->request_id, err) || !make_body(w, r, err))
+        goto fail;
+    if (r->bucket && !(w->bucket = strdup(r->bucket))) {
+        q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+        goto fail;
+    }
+    pthread_mutex_lock(&c->lock); /* before it is sent: the answer may be quick */
+    c->list[c->count++] = w;
+    pthread_mutex_unlock(&c->lock);
+    rc = publish(c, w, err);
+    if (rc != Q_OK)
+        forget(c, c->count - 1);
     return rc;
+fail:
+    free_waiting(w);
+    return rc;
+}
+
+/* The system was restarted, or the results topic was made anew: what has no answer goes out again. While it isn't back: Q_OK, later. */
+static q_rc follow(q_client *c, q_err *err)
+{
+    q_place now;
+    q_err ignored = Q_ERR_INIT;
+    stop_bus(c);
+    if (c->place.dev && q_find_kafka(NULL, &now, &ignored) && now.dev)
+        c->place = now;
+    if (!q_place_listens(&c->place) || start_bus(c, &ignored) != Q_OK) {
+        stop_bus(c);
+        return Q_OK;
+    }
+    atomic_store(&c->lost, false);
+    q_rc rc = Q_OK;
+    for (size_t i = 0; rc == Q_OK && i < c->count; i++)
+        if (!c->list[i]->result)
+            rc = publish(c, c->list[i], err);
+    return rc;
+}
+
+/* ---- waiting ---- */
+
+static bool take_any(q_client *c, uint64_t *token, json_t **result)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t i = 0;
+    while (i < c->count && !c->list[i]->result)
+        i++;
+    bool found = i < c->count;
+    if (found) {
+        *token = c->list[i]->token;
+        *result = c->list[i]->result;
+        c->list[i]->result = NULL;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (found) {
+        forget(c, i);
+        c->heard_ms = now_ms();
+    }
+    return found;
+}
+
+static q_rc in_doubt(q_err *err, const char *why)
+{
+    q_err_set(err, Q_E_IN_DOUBT, "%s", why);
+    return Q_IN_DOUBT;
+}
+
+q_rc q_client_next(q_client *c, int timeout_ms, uint64_t *token, json_t **result, q_err *err)
+{
+    int64_t until = now_ms() + timeout_ms, look = now_ms() + LOOK_MS;
+    for (;;) {
+        if (take_any(c, token, result))
+            return Q_OK;
+        if (c->count == 0)
+            return Q_END;
+        if (atomic_exchange(&c->interrupted, false))
+            return in_doubt(err, "interrupted");
+        int64_t now = now_ms();
+        if (now >= until) {
+            char why[64];
+            snprintf(why, sizeof why, "no result within %d ms", timeout_ms);
+            return in_doubt(err, why);
+        }
+        if (now >= look) {
+            look = now + LOOK_MS;
+            q_rc rc = !c->source || atomic_load(&c->lost) || q_place_moved(&c->place) ? follow(c, err) : Q_OK;
+            if (rc != Q_OK)
+                return rc;
+        }
+        struct pollfd p = { .fd = c->wake, .events = POLLIN };
+        int64_t left = until < look ? until - now : look - now;
+        uint64_t count;
+        if (poll(&p, 1, left > 0 ? (int)left : 0) == 1 && read(c->wake, &count, sizeof count) < 0)
+            continue;
+    }
 }
 
 q_rc q_client_run(q_client *c, const q_client_request *r, json_t **result, q_err *err)
 {
-    char id[80];
-    if (r->request_id) {
-        if (strlen(r->request_id) >= sizeof id)
-            return q_err_set(err, Q_E_REQUEST_ID_INVALID, "a request id has at most %zu bytes here", sizeof id - 1);
-        memcpy(id, r->request_id, strlen(r->request_id) + 1);
-    } else {
-        unsigned char random[12];
-        char hex[2 * sizeof random + 1];
-        randombytes_buf(random, sizeof random);
-        sodium_bin2hex(hex, sizeof hex, random, sizeof random);
-        snprintf(id, sizeof id, "cli-%s", hex);
-    }
-    pthread_mutex_lock(&c->lock);
-    memcpy(c->waiting_for, id, sizeof id);
-    json_decref(c->result);
-    json_decref(c->parts);
-    c->result = c->parts = NULL;
-    pthread_mutex_unlock(&c->lock);
-
-    q_rc rc = send_request(c, r, id, err);
+    int timeout_ms = r->timeout_ms ? r->timeout_ms : Q_CLIENT_TIMEOUT_MS;
+    uint64_t token;
+    char id[MAX_ID];
+    atomic_store(&c->interrupted, false);
+    q_rc rc = Q_OK;
+    if (!c->source || atomic_load(&c->lost) || q_place_moved(&c->place))
+        rc = follow(c, err);
+    if (rc == Q_OK && (!c->source || (now_ms() - c->heard_ms > SILENT_MS && !q_place_listens(&c->place))))
+        return nobody_there(c, err);
+    if (rc == Q_OK)
+        rc = q_client_send(c, r, 0, err);
     if (rc != Q_OK)
         return rc;
-    struct timespec until;
-    int timeout_ms = r->timeout_ms ? r->timeout_ms : DEFAULT_TIMEOUT_MS;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&c->lock);
-    int waited = 0;
-    while (!c->result && !c->lost && waited != ETIMEDOUT)
-        waited = pthread_cond_timedwait(&c->arrived, &c->lock, &until);
-    *result = c->result;
-    c->result = NULL;
-    c->waiting_for[0] = '\0';
-    pthread_mutex_unlock(&c->lock);
-    if (*result)
+    memcpy(id, c->list[c->count - 1]->id, sizeof id);
+    rc = q_client_next(c, timeout_ms, &token, result, err);
+    if (rc == Q_OK)
         return Q_OK;
-    q_err_set(err, Q_E_IN_DOUBT, "no result within %d ms", timeout_ms);
-    q_err_hint(err, "it may have happened; --request-id %s again will be answered with the outcome", id);
-    return Q_IN_DOUBT;
+    if (rc == Q_IN_DOUBT)
+        q_err_hint(err, "it may have happened; --request-id %s again will be answered with the outcome", id);
+    while (c->count)
+        forget(c, c->count - 1);
+    return rc;
 }

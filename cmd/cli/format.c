@@ -18,32 +18,58 @@ bool q_format_from_name(const char *name, q_format *out)
 
 /* ---- cells ---- */
 
-/* A cell's text; free it. Control characters would break the table or reach the terminal: shown as escapes. */
+/* How many bytes at s are one control character: C0 and DEL are one; C1, which some terminals obey too, is two in UTF-8. 0: none. */
+static size_t control_bytes(const char *s)
+{
+    unsigned char c = (unsigned char)s[0];
+    if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
+        return 2;
+    return c && (c < 0x20 || c == 0x7f) ? 1 : 0;
+}
+
+/* Control characters would break the table or reach the terminal: shown as escapes. Free it. */
+static char *escape_controls(const char *s)
+{
+    char *out = malloc(strlen(s) * 4 + 1), *at = out;
+    if (!out)
+        return NULL;
+    while (*s) {
+        size_t n = control_bytes(s);
+        if (*s == '\n' || *s == '\t' || *s == '\r') {
+            *at++ = '\\';
+            *at++ = *s == '\n' ? 'n' : *s == '\t' ? 't' : 'r';
+        } else if (n) {
+            at += snprintf(at, 5, "\\x%02x", (unsigned char)s[n - 1]);
+        } else {
+            *at++ = *s;
+        }
+        s += n ? n : 1;
+    }
+    *at = '\0';
+    return out;
+}
+
+void q_format_text(FILE *to, const char *text)
+{
+    char *safe = escape_controls(text);
+    if (safe)
+        fputs(safe, to);
+    free(safe);
+}
+
+/* A cell's text; free it. */
 static char *cell_text(const json_t *v, bool for_table)
 {
     if (!v || json_is_null(v))
         return strdup(for_table ? "NULL" : "");
-    if (!json_is_string(v))
-        return json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-    const char *s = json_string_value(v);
-    if (!for_table)
-        return strdup(s);
-    char *out = malloc(strlen(s) * 4 + 1), *at = out;
-    if (!out)
-        return NULL;
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '\n' || c == '\t' || c == '\r') {
-            *at++ = '\\';
-            *at++ = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
-        } else if (c < 0x20 || c == 0x7f) {
-            at += snprintf(at, 5, "\\x%02x", c);
-        } else {
-            *at++ = *s;
-        }
-    }
-    *at = '\0';
-    return out;
+    if (json_is_string(v))
+        return for_table ? escape_controls(json_string_value(v)) : strdup(json_string_value(v));
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT), *safe = NULL;
+    if (!text || !for_table)
+        return text;
+    safe = escape_controls(text); /* C1 may stand unescaped in JSON */
+    free(text);
+    return safe;
 }
 
 /* Columns on a terminal of the first `max` columns' worth of s; *bytes how many bytes that is. */
@@ -148,6 +174,31 @@ void q_format_table(FILE *to, const char *const *columns, size_t count, const js
     fprintf(to, "(%zu row%s)\n", n, n == 1 ? "" : "s");
 }
 
+static void put_expanded(FILE *to, const char *const *columns, size_t count, const json_t *rows)
+{
+    int name_width = 0;
+    size_t i;
+    json_t *row;
+    for (size_t c = 0; c < count; c++) {
+        int w = width(columns[c], MAX_CELL, NULL);
+        name_width = w > name_width ? w : name_width;
+    }
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row) {
+        int n = fprintf(to, "-[ row %zu ]", i + 1);
+        for (; n < name_width + 20; n++)
+            fputc(n == name_width + 1 ? '+' : '-', to);
+        fputc('\n', to);
+        for (size_t c = 0; c < count; c++) {
+            char *text = cell_text(cell_of(row, columns[c], c), true);
+            put_cell(to, columns[c], name_width, false);
+            fprintf(to, " | %s\n", text ? text : "");
+            free(text);
+        }
+    }
+    size_t n = json_array_size(rows);
+    fprintf(to, "(%zu row%s)\n", n, n == 1 ? "" : "s");
+}
+
 /* ---- results ---- */
 
 static size_t column_names(const json_t *entry, const char **names)
@@ -227,57 +278,115 @@ void q_format_result(FILE *to, q_format format, const json_t *result)
         } else if (rows) {
             const char *names[MAX_COLUMNS];
             size_t count = column_names(entry, names);
-            q_format_table(to, names, count, json_object_get(entry, "rows"));
-        } else if (format == Q_FORMAT_TABLE) {
+            if (format == Q_FORMAT_EXPANDED)
+                put_expanded(to, names, count, json_object_get(entry, "rows"));
+            else
+                q_format_table(to, names, count, json_object_get(entry, "rows"));
+        } else if (format != Q_FORMAT_CSV) {
             put_effect(to, entry);
         }
     }
     const char *status = json_string_value(json_object_get(result, "status"));
-    if (format == Q_FORMAT_TABLE && status && !strcmp(status, "rolled_back"))
+    if (format != Q_FORMAT_CSV && status && !strcmp(status, "rolled_back"))
         fputs("ROLLED BACK\n", to);
 }
 
 /* ---- errors ---- */
 
-static void put_place(FILE *to, q_slice query, json_int_t line, json_int_t column)
+enum { MAX_PLACE = 100 }; /* columns of a statement's line that are shown around the place */
+
+/* The code point at s: how many bytes, how many columns (at least one, so that the caret stays under it). */
+static size_t code_point(const char *s, size_t left, int *columns)
 {
-    const char *at = query.ptr, *end = query.ptr + query.len;
+    mbstate_t state = { 0 };
+    wchar_t c;
+    size_t n = mbrtowc(&c, s, left, &state);
+    bool good = n != (size_t)-1 && n != (size_t)-2 && n != 0;
+    *columns = good && wcwidth(c) > 0 ? wcwidth(c) : 1;
+    return good ? n : 1;
+}
+
+static void put_code_point(FILE *to, const char *s, size_t n)
+{
+    char one[8] = { 0 };
+    memcpy(one, s, n < sizeof one ? n : sizeof one - 1);
+    if (control_bytes(one) || !one[0] || (n == 1 && (unsigned char)one[0] >= 0x80))
+        fputc(one[0] == '\t' ? ' ' : '?', to);
+    else
+        fwrite(s, 1, n, to);
+}
+
+/* The line of the script, cut to what is around the column, and a caret below. */
+static void put_place(FILE *to, q_slice script, json_int_t line, json_int_t column)
+{
+    const char *at = script.ptr, *end = script.ptr + script.len;
     for (json_int_t l = 1; at && l < line; l++) {
         at = memchr(at, '\n', (size_t)(end - at));
         at = at ? at + 1 : NULL;
     }
-    if (!at || at > end)
+    if (!at || at > end || column < 1)
         return;
     const char *stop = memchr(at, '\n', (size_t)(end - at));
-    size_t len = (size_t)((stop ? stop : end) - at);
-    if (len > 200 || column > 200)
-        return; /* no help on a screen */
-    fprintf(to, "  %5lld | ", (long long)line);
-    for (size_t i = 0; i < len; i++)
-        fputc((unsigned char)at[i] < 0x20 || at[i] == 0x7f ? ' ' : at[i], to);
-    fputs("\n        | ", to);
-    for (json_int_t c = 1; c < column; c++)
-        fputc(' ', to);
-    fputs("^\n", to);
+    if (!stop)
+        stop = end;
+    json_int_t first = column > MAX_PLACE * 3 / 4 ? column - MAX_PLACE / 2 : 1, c = 1;
+    int w, caret = 0, shown = 0;
+    while (at < stop && c < first) {
+        at += code_point(at, (size_t)(stop - at), &w);
+        c++;
+    }
+    fprintf(to, "  %5lld | %s", (long long)line, first > 1 ? "…" : "");
+    for (; at < stop && shown < MAX_PLACE; c++) {
+        size_t n = code_point(at, (size_t)(stop - at), &w);
+        put_code_point(to, at, n);
+        at += n;
+        shown += w;
+        if (c < column)
+            caret += w;
+    }
+    if (c < column)
+        caret += (int)(column - c); /* past the line's end: the end of the text */
+    fprintf(to, "%s\n        | %*s^\n", at < stop ? "…" : "", caret + (first > 1), "");
 }
 
-void q_format_error(FILE *to, const json_t *error, q_slice query)
+static json_int_t count_lines(const char *from, const char *to)
+{
+    json_int_t n = 0;
+    while (from < to && (from = memchr(from, '\n', (size_t)(to - from)))) {
+        from++;
+        n++;
+    }
+    return n;
+}
+
+void q_format_error_in(FILE *to, const json_t *error, const char *name, q_slice script, size_t offset)
 {
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *message = json_string_value(json_object_get(error, "message"));
     const char *hint = json_string_value(json_object_get(error, "hint"));
     json_int_t line = json_integer_value(json_object_get(error, "line")), column = json_integer_value(json_object_get(error, "column"));
     json_int_t statement = json_integer_value(json_object_get(error, "statement"));
-    fprintf(to, "%s: %s", code ? code : "ERROR", message ? message : "");
+    if (line == 1) /* the message may begin within a line of the script */
+        for (const char *at = script.ptr + offset; at > script.ptr && at[-1] != '\n'; at--)
+            column += ((unsigned char)at[-1] & 0xc0) != 0x80;
+    if (line && offset)
+        line += count_lines(script.ptr, script.ptr + offset);
+    fprintf(to, "%s: ", code ? code : "ERROR");
+    q_format_text(to, message ? message : "");
     if (line)
-        fprintf(to, " (line %lld, column %lld)", (long long)line, (long long)column);
+        fprintf(to, " (%s%sline %lld, column %lld)", name ? name : "", name ? ", " : "", (long long)line, (long long)column);
     else if (statement)
-        fprintf(to, " (statement %lld)", (long long)statement);
+        fprintf(to, " (statement %lld%s%s)", (long long)statement, name ? " of the transaction in " : "", name ? name : "");
     fputc('\n', to);
-    if (line && query.len)
-        put_place(to, query, line, column);
-    if (hint && *hint)
-        fprintf(to, "  hint: %s\n", hint);
+    if (line && script.len)
+        put_place(to, script, line, column);
+    if (hint && *hint) {
+        fputs("  hint: ", to);
+        q_format_text(to, hint);
+        fputc('\n', to);
+    }
     if (json_is_true(json_object_get(error, "retryable")))
         fputs("  it may pass: try again under a new request id\n", to);
 }
+
+void q_format_error(FILE *to, const json_t *error, q_slice query) { q_format_error_in(to, error, NULL, query, 0); }

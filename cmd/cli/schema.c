@@ -2,12 +2,11 @@
 #include "base/buf.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/client.h"
-#include "cmd/cli/format.h"
+#include "cmd/cli/options.h"
 #include "schemas/catalog.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -57,17 +56,15 @@ static bool parse(int argc, char **argv, call *c, void (*help)(FILE *to), int *s
         case 'n': c->if_not_exists = true; break;
         case 'c': c->cascade = true; break;
         case 'F':
-            if (!q_format_from_name(optarg, &c->format)) {
-                fprintf(stderr, "%s: --format is table, json or csv\n", c->command);
+            if (!q_option_format(c->command, optarg, Q_FORMATS_ALL, &c->format))
                 return false;
-            }
             break;
         case 'h':
             help(stdout);
             *status = Q_EXIT_COMMITTED;
             return false;
         default:
-            help(stderr);
+            q_usage_more(c->command);
             return false;
         }
     }
@@ -77,9 +74,7 @@ static bool parse(int argc, char **argv, call *c, void (*help)(FILE *to), int *s
 static int run(call *c, q_slice query, const char *what)
 {
     q_err err = Q_ERR_INIT;
-    char bootstrap[256];
-    if (!c->client &&
-        (!q_client_find(c->bootstrap, bootstrap, sizeof bootstrap, &err) || q_client_open(bootstrap, &c->client, &err) != Q_OK))
+    if (!c->client && q_client_connect(c->bootstrap, &c->client, &err) != Q_OK)
         return q_cli_print_failure(&err);
     json_t *result = NULL;
     q_client_request request = { .bucket = c->bucket, .query = query };
@@ -127,10 +122,14 @@ int q_cmd_bucket(int argc, char **argv)
     const char *verb = optind < argc ? argv[optind] : "", *name = optind + 1 < argc ? argv[optind + 1] : NULL;
     bool list = !strcmp(verb, "list") && !name, create = !strcmp(verb, "create"), drop = !strcmp(verb, "drop");
     char what[100];
-    if ((!list && (!(create || drop) || !name)) || optind + 2 < argc) {
-        bucket_help(stderr);
-        return Q_EXIT_USAGE;
-    }
+    if (!*verb)
+        return q_usage_error(c.command, "create, drop or list?");
+    if (!create && !drop && strcmp(verb, "list"))
+        return q_usage_error(c.command, "unknown verb '%s': it is create, drop or list", verb);
+    if ((create || drop) && !name)
+        return q_usage_error(c.command, "%s takes the bucket's NAME", verb);
+    if (optind + (name ? 2 : 1) < argc || (name && !create && !drop))
+        return q_usage_error(c.command, "unexpected '%s'", argv[optind + (create || drop ? 2 : 1)]);
     if (list) {
         status = run(&c, Q_SLICE_LIT("SHOW BUCKETS;"), NULL);
     } else if (good_name(&c, name, "bucket")) {
@@ -212,10 +211,16 @@ int q_cmd_schema(int argc, char **argv)
     const char *verb = optind < argc ? argv[optind++] : "";
     int words = argc - optind;
     bool apply = !strcmp(verb, "apply"), list = !strcmp(verb, "list"), show = !strcmp(verb, "show"), drop = !strcmp(verb, "drop");
-    if (!c.bucket || !((apply && words >= 1) || (list && words == 0) || ((show || drop) && words == 1))) {
-        schema_help(stderr);
-        return Q_EXIT_USAGE;
-    }
+    if (!*verb)
+        return q_usage_error(c.command, "apply, list, show or drop?");
+    if (!apply && !list && !show && !drop)
+        return q_usage_error(c.command, "unknown verb '%s': it is apply, list, show or drop", verb);
+    if (!c.bucket)
+        return q_usage_error(c.command, "-b BUCKET says whose records");
+    if (words == 0 && !list)
+        return q_usage_error(c.command, "%s takes %s", verb, apply ? "files or directories" : "a RECORD");
+    if (!apply && words > (list ? 0 : 1))
+        return q_usage_error(c.command, "unexpected '%s'", argv[optind + (list ? 0 : 1)]);
     if (!good_name(&c, c.bucket, "bucket"))
         return Q_EXIT_USAGE;
     if (apply) {

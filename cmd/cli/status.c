@@ -1,10 +1,9 @@
 /* quanta status and quanta txn - what the system is doing, and what is open: which transaction, since when, which participant, why. */
 #include "cmd/cli/ask.h"
 #include "cmd/cli/cli.h"
-#include "cmd/cli/client.h"
-#include "cmd/cli/format.h"
+#include "cmd/cli/find.h"
+#include "cmd/cli/options.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 
 enum { MAX_ANSWER = 64 << 20 };
@@ -41,17 +40,15 @@ static bool parse(int argc, char **argv, const char *command, call *c, void (*he
         case 'H': c->http = optarg; break;
         case 's': c->stuck = true; break;
         case 'F':
-            if (!q_format_from_name(optarg, &c->format) || c->format == Q_FORMAT_CSV) {
-                fprintf(stderr, "%s: --format is table or json\n", command);
+            if (!q_option_format(command, optarg, Q_FORMATS_BOTH, &c->format))
                 return false;
-            }
             break;
         case 'h':
             help(stdout);
             *status = Q_EXIT_COMMITTED;
             return false;
         default:
-            help(stderr);
+            q_usage_more(command);
             return false;
         }
     }
@@ -60,9 +57,9 @@ static bool parse(int argc, char **argv, const char *command, call *c, void (*he
 
 static int ask(const call *c, const char *path, q_buf *body)
 {
-    char host_port[256];
+    q_place place;
     q_err err = Q_ERR_INIT;
-    if (!q_client_find_http(c->http, host_port, sizeof host_port, &err) || q_ask(host_port, path, body, &err) != Q_OK)
+    if (!q_find_http(c->http, &place, &err) || q_ask(place.address, path, body, &err) != Q_OK)
         return q_cli_print_failure(&err);
     return Q_EXIT_COMMITTED;
 }
