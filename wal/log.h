@@ -71,5 +71,9 @@ Q_CHECK q_rc q_log_open_lmdb(const char *dir, const q_log_options *options, q_lo
  * `progress` (or NULL) is called now and then. Any process, beside a running coordinator. */
 typedef struct q_verify_report { uint64_t records, decisions, open_transactions, bytes; } q_verify_report;
 Q_CHECK q_rc q_log_verify(const char *dir, void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx, q_verify_report *out, q_err *err);
+/* An operator's last resort, when opening says that one meta page is damaged and the other one's tree is sound: goes on from that tree.
+ * If the damaged page was the newer one, the last group is lost, and *last_lsn is what is left; the engines' highest seq tells then
+ * (B8). Q_END: the log is sound, nothing was done. Q_FAIL: not that kind of damage, or a coordinator owns the log. */
+Q_CHECK q_rc q_log_accept_older_meta(const char *dir, uint64_t *last_lsn, q_err *err);
 
 #endif
