@@ -101,7 +101,16 @@ void q_build_ddl_bucket(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool
     s->ddl.cascade = cascade;
 }
 
-void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, bool cascade, q_list attrs)
+static void set_attrs(q_ddl *d, q_list attrs)
+{
+    q_attr *list = attrs.items;
+    d->count = attrs.count;
+    d->attrs = list;
+    for (uint32_t i = 0; i < attrs.count; i++)
+        list[i].index = i;
+}
+
+void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, q_list attrs)
 {
     q_stmt *s = ddl(p, at, kind, name.pos);
     if (!s)
@@ -111,12 +120,18 @@ void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool
     else
         s->ddl.record = q_tok_name(p, name);
     set_if(&s->ddl, if_);
-    s->ddl.cascade = cascade;
-    s->ddl.count = attrs.count;
-    s->ddl.attrs = attrs.items;
-    q_attr *list = attrs.items;
-    for (uint32_t i = 0; i < attrs.count; i++)
-        list[i].index = i;
+    set_attrs(&s->ddl, attrs);
+}
+
+void q_build_ddl_alter(q_parser *p, q_tok at, q_tok name, bool if_exists, bool if_not_exists, q_list attrs)
+{
+    q_stmt *s = ddl(p, at, Q_DDL_ALTER_RECORD, name.pos);
+    if (!s)
+        return;
+    s->ddl.record = q_tok_name(p, name);
+    s->ddl.if_exists = if_exists;
+    s->ddl.if_not_exists = if_not_exists;
+    set_attrs(&s->ddl, attrs);
 }
 
 void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_tok close)

@@ -127,12 +127,11 @@ void q_expect_error(q_parser *p, const q_lexer *start, int token, q_tok found)
     join(&w, expected, sizeof expected);
 
     q_slice text = excerpt(q_tok_slice(p, found));
-    const char *sep = w.count ? "expected " : "nothing more was expected";
     if (token == 0)
-        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "%s%s, found the end of the text", sep, expected);
+        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "expected %s, found the end of the text", expected);
     else if (token == Q_TK_STRING)
-        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "%s%s, found the string %.*s", sep, expected, Q_SLICE_FMT(text));
+        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "expected %s, found the string %.*s", expected, Q_SLICE_FMT(text));
     else
-        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "%s%s, found \"%.*s\"", sep, expected, Q_SLICE_FMT(text));
+        q_parse_fail(p, Q_E_QQL_SYNTAX, found.pos, "expected %s, found \"%.*s\"", expected, Q_SLICE_FMT(text));
     hint(p, kept, terminals, token, text);
 }

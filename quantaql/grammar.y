@@ -227,17 +227,17 @@ steps(A) ::= steps(A) DOT anyname(K).               { q_push_step_key(p, K, fals
 statement ::= CREATE(T) BUCKET not_exists(I) ID(N).             { q_build_ddl_bucket(p, T, Q_DDL_CREATE_BUCKET, N, I, false); }
 statement ::= DROP(T) BUCKET exists(I) ID(N) cascade(C).        { q_build_ddl_bucket(p, T, Q_DDL_DROP_BUCKET, N, I, C); }
 statement ::= CREATE(T) RECORD not_exists(I) ID(N) LP attrs(M) RP.
-    { q_build_ddl_record(p, T, Q_DDL_CREATE_RECORD, N, I, false, q_finish(p, M, sizeof(q_attr))); }
+    { q_build_ddl_record(p, T, Q_DDL_CREATE_RECORD, N, I, q_finish(p, M, sizeof(q_attr))); }
 statement ::= CREATE(T) RECORD not_exists(I) ID(N) LP RP.
-    { q_build_ddl_record(p, T, Q_DDL_CREATE_RECORD, N, I, false, (q_list){ 0, NULL }); }
+    { q_build_ddl_record(p, T, Q_DDL_CREATE_RECORD, N, I, (q_list){ 0, NULL }); }
 statement ::= CREATE(T) RECORD not_exists(I) LBRACE(O) members(M) RBRACE(C).
     { (void)q_finish(p, M, sizeof(q_member)); q_build_ddl_json(p, T, I, O, C); }
-statement ::= ALTER(T) RECORD exists(I) ID(N) ADD attrs(M).
-    { q_build_ddl_record(p, T, Q_DDL_ALTER_RECORD, N, I, false, q_finish(p, M, sizeof(q_attr))); }
-statement ::= ALTER(T) RECORD exists(I) ID(N) ADD LP attrs(M) RP.
-    { q_build_ddl_record(p, T, Q_DDL_ALTER_RECORD, N, I, false, q_finish(p, M, sizeof(q_attr))); }
-statement ::= DROP(T) RECORD exists(I) ID(N) cascade(C).
-    { q_build_ddl_record(p, T, Q_DDL_DROP_RECORD, N, I, C, (q_list){ 0, NULL }); }
+statement ::= ALTER(T) RECORD exists(I) ID(N) ADD not_exists(J) attrs(M).
+    { q_build_ddl_alter(p, T, N, I, J, q_finish(p, M, sizeof(q_attr))); }
+statement ::= ALTER(T) RECORD exists(I) ID(N) ADD not_exists(J) LP attrs(M) RP.
+    { q_build_ddl_alter(p, T, N, I, J, q_finish(p, M, sizeof(q_attr))); }
+statement ::= DROP(T) RECORD exists(I) ID(N).
+    { q_build_ddl_record(p, T, Q_DDL_DROP_RECORD, N, I, (q_list){ 0, NULL }); }
 %type not_exists { bool }
 not_exists(A) ::= .                         { A = false; }
 not_exists(A) ::= IF NOT EXISTS.            { A = true; }

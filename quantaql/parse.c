@@ -23,6 +23,7 @@ void q_parse_fail(q_parser *p, q_code code, q_pos pos, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
+    q_word_sentence(message, sizeof message, fmt);
     q_err_set(p->err, code, "%s", message);
     q_at(p->err, pos);
     p->failed = true;
@@ -129,9 +130,9 @@ static q_rc encoding_error(q_slice text, size_t at, q_err *err)
         lx.line_start = lx.counted = nl + 1;
     }
     if (text.ptr[at] == '\0')
-        q_err_set(err, Q_E_QQL_ENCODING, "a NUL byte stands at byte %zu", at);
+        q_err_set(err, Q_E_QQL_ENCODING, "A NUL stands at byte %zu.", at);
     else
-        q_err_set(err, Q_E_QQL_ENCODING, "byte %zu (0x%02X) is not UTF-8", at, (unsigned)(unsigned char)text.ptr[at]);
+        q_err_set(err, Q_E_QQL_ENCODING, "Byte %zu (0x%02X) is not UTF-8.", at, (unsigned)(unsigned char)text.ptr[at]);
     q_at(err, q_lex_pos(&lx, text.ptr + at));
     return Q_FAIL;
 }
@@ -198,13 +199,13 @@ q_rc q_ql_parse(q_arena *arena, q_slice text, q_script **out, q_err *err)
     size_t bad;
     *out = NULL;
     if (text.len > Q_QL_MAX_BYTES)
-        return q_err_set(err, Q_E_QQL_LIMIT, "the text has %zu bytes; it may have %d", text.len, Q_QL_MAX_BYTES);
+        return q_err_set(err, Q_E_QQL_LIMIT, "The text has %zu bytes; it may have %d.", text.len, Q_QL_MAX_BYTES);
     if (!q_utf8_check(text, &ascii, &bad))
         return encoding_error(text, bad, err);
     q_slice copy = q_arena_copy(arena, text);
     q_script *script = Q_NEW(arena, q_script);
     if (!copy.ptr || !script)
-        return q_err_set(err, Q_E_LIMIT_MEMORY, "the statement needs more memory than one may have");
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "The statement needs more memory than one may have.");
     script->text = copy;
 
     q_parser p = { .arena = arena, .script = script, .err = err, .scratch = scratch, .scratch_cap = sizeof scratch };

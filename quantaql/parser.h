@@ -7,6 +7,7 @@
 #define Q_QUANTAQL_PARSER_H
 
 #include "quantaql/quantaql.h"
+#include "quantaql/words.h"
 
 /* ---- tokens ---- */
 
@@ -140,7 +141,8 @@ void q_push_document(q_parser *p, q_tok name);
 void q_push_relation(q_parser *p, q_tok name, q_tok target, q_attr_flags f);
 void q_push_metric(q_parser *p, q_tok name, const q_tok *datatype, const q_tok *unit, bool unit_is_string);
 void q_build_ddl_bucket(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, bool cascade);
-void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, bool cascade, q_list attrs);
+void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, q_list attrs);
+void q_build_ddl_alter(q_parser *p, q_tok at, q_tok name, bool if_exists, bool if_not_exists, q_list attrs);
 void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_tok close);
 
 /* ---- the automaton (grammar.y) and what it expected (expect.c) ---- */
@@ -151,14 +153,6 @@ void q_grammar(void *yyp, int token, q_tok value);
 int q_grammar_expected(const q_lexer *start, uint32_t offset, bool *accepted, int max);
 /* Fills the message of an unexpected token: what was found, what was expected, a hint for a misspelt word. */
 void q_expect_error(q_parser *p, const q_lexer *start, int token, q_tok found);
-
-/* ---- names of things (words.c) ---- */
-const char *q_word_token(int token);       /* how a person would call it: "FROM", "a name" */
-bool q_word_is_reserved(q_slice name);     /* must be written in backticks as a name of its own */
-bool q_word_is_keyword_token(int token);
-/* The closest of `count` words (within two edits, fewer for short ones), without regard to case; NULL when none is near. */
-const char *q_word_nearest(q_slice name, const char *const *words, size_t count);
-unsigned q_word_distance(q_slice a, q_slice b, unsigned max); /* optimal string alignment, case-insensitive; max + 1 when further */
 
 /* ---- encoding (encoding.c) ---- */
 /* Whether text is UTF-8 without NUL; otherwise *at is the first bad byte. */

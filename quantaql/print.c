@@ -151,10 +151,13 @@ static void print_ddl(const q_ddl *d, q_buf *out)
         [Q_DDL_CREATE_RECORD] = "CREATE RECORD ", [Q_DDL_ALTER_RECORD] = "ALTER RECORD ", [Q_DDL_DROP_RECORD] = "DROP RECORD " };
     bool of_bucket = d->kind == Q_DDL_CREATE_BUCKET || d->kind == Q_DDL_DROP_BUCKET;
     q_buf_add_cstr(out, verbs[d->kind]);
-    q_buf_add_cstr(out, d->if_not_exists ? "IF NOT EXISTS " : d->if_exists ? "IF EXISTS " : "");
+    bool alter = d->kind == Q_DDL_ALTER_RECORD;
+    q_buf_add_cstr(out, d->if_exists ? "IF EXISTS " : d->if_not_exists && !alter ? "IF NOT EXISTS " : "");
     q_print_name(of_bucket ? d->bucket : d->record, out);
-    if (d->kind == Q_DDL_CREATE_RECORD || d->kind == Q_DDL_ALTER_RECORD) {
-        q_buf_add_cstr(out, d->kind == Q_DDL_ALTER_RECORD ? " ADD (" : " (");
+    if (alter)
+        q_buf_add_cstr(out, d->if_not_exists ? " ADD IF NOT EXISTS" : " ADD");
+    if (alter || d->kind == Q_DDL_CREATE_RECORD) {
+        q_buf_add_cstr(out, " (");
         for (uint32_t i = 0; i < d->count; i++) {
             if (i)
                 q_buf_add_cstr(out, ", ");

@@ -12,6 +12,7 @@ enum {
     Q_QL_MAX_COLUMNS = 400,
     Q_QL_MAX_IN = 10000,
     Q_QL_MAX_HOPS = 16,
+    Q_QL_MAX_PARAMS = 10000,
 };
 
 typedef struct q_param { q_slice name; q_value value; } q_param; /* name without the $ */

@@ -108,3 +108,14 @@ const char *q_word_nearest(q_slice name, const char *const *words, size_t count)
     }
     return best;
 }
+
+void q_word_sentence(char *message, size_t size, const char *fmt)
+{
+    size_t n = strlen(message);
+    if (fmt[0] >= 'a' && fmt[0] <= 'z' && n > 0)
+        message[0] = (char)toupper((unsigned char)message[0]);
+    if (n > 0 && n + 1 < size && message[n - 1] != '.') {
+        message[n] = '.';
+        message[n + 1] = '\0';
+    }
+}

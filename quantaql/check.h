@@ -1,0 +1,82 @@
+/* check.h - shared by the files of the check. Internal to quantaql. Pure.
+ *
+ * Every function answers false after it has set the error, with its place. Nodes are changed where they stand: a parameter becomes a
+ * literal, a constant object a document. Recursion is as deep as the tree: bounded by the parser. */
+#ifndef Q_QUANTAQL_CHECK_H
+#define Q_QUANTAQL_CHECK_H
+
+#include "quantaql/quantaql.h"
+
+/* What may stand in the expression at hand. */
+typedef enum q_aggregates { Q_AGG_REFUSED = 0, Q_AGG_ALLOWED, Q_AGG_INSIDE } q_aggregates;
+
+typedef struct q_checker {
+    q_arena *arena;
+    const q_catalog *catalog;
+    q_script *script;
+    const q_bucket *bucket;
+    const q_param *params;
+    size_t param_count;
+    const q_param **by_name;  /* sorted */
+    bool *used;               /* by index in `params` */
+    q_err *err;
+    q_stmt *stmt;             /* the numbered one, also inside of its subqueries */
+    const q_record *record;   /* whose attributes names mean; NULL: none may stand here */
+    const char *place;        /* for messages: "WHERE", "INSERT" … */
+    bool own_only;            /* SET: no relations are followed */
+    q_aggregates aggregates;
+    bool aggregate_seen;
+    bool subqueries;          /* ASSERT, outside of its subqueries */
+} q_checker;
+
+/* ---- errors ---- */
+bool q_check_fail(q_checker *c, q_code code, q_pos pos, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+bool q_check_memory(q_checker *c, q_pos pos);
+/* Gives an error that another module set the place `pos`. Always false. */
+bool q_check_placed(q_checker *c, q_pos pos);
+/* Where `at` stands when it points into the text, otherwise `fallback`. Linear in the text: for errors. */
+q_pos q_check_locate(const q_checker *c, const char *at, q_pos fallback);
+/* A slice for a message: at most 60 bytes. */
+#define Q_BRIEF(s) (int)((s).len > 60 ? 60 : (s).len), ((s).ptr ? (s).ptr : "")
+
+/* ---- parameters (check_param.c) ---- */
+bool q_params_start(q_checker *c);
+bool q_params_all_used(q_checker *c);
+bool q_param_put(q_checker *c, q_expr *e);      /* PARAM becomes LITERAL */
+bool q_param_expand(q_checker *c, q_expr *in);  /* IN $list: args from the array */
+
+/* The plain values of a document array; QQL_TYPE when it isn't one. */
+bool q_doc_items(q_checker *c, q_pos pos, q_slice doc, q_value **items, uint32_t *count);
+
+/* ---- names (check_path.c) ---- */
+const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos); /* NULL after an error */
+const q_attr *q_check_attr(q_checker *c, const q_record *r, q_slice name, q_pos pos);
+bool q_check_path(q_checker *c, q_expr *e);
+const char *q_check_many(const q_expr *e);      /* does the path go through a relation of cardinality many? its name, or NULL */
+
+/* ---- expressions (check_expr.c) ---- */
+bool q_check_expr(q_checker *c, q_expr *e);
+bool q_check_condition(q_checker *c, q_expr *e); /* and it must be a condition */
+static inline bool q_is_literal(const q_expr *e, q_type t) { return e->kind == Q_X_LITERAL && e->value.type == t; }
+static inline bool q_is_null(const q_expr *e) { return q_is_literal(e, Q_T_NULL); }
+static inline bool q_is_number(q_type t) { return t == Q_T_INT || t == Q_T_FLOAT || t == Q_T_DECIMAL; }
+
+/* ---- literals (check_value.c) ---- */
+bool q_literal_to(q_checker *c, q_expr *e, q_type to);    /* exactly, or an error */
+void q_literal_try(q_checker *c, q_expr *e, q_type to);   /* exactly, or unchanged */
+bool q_literal_to_relation(q_checker *c, q_expr *e, const q_attr *attr);
+bool q_fold_array(q_checker *c, q_expr *e);  /* children are checked */
+bool q_fold_object(q_checker *c, q_expr *e);
+bool q_check_assign(q_checker *c, q_assign *a); /* attr is resolved; coerces, or says why not */
+
+/* ---- statements (check_stmt.c, check_select.c) ---- */
+bool q_check_insert(q_checker *c, q_stmt *s);
+bool q_check_update(q_checker *c, q_stmt *s);
+bool q_check_select(q_checker *c, q_stmt *s);
+bool q_check_stmt(q_checker *c, q_stmt *s);
+
+/* ---- grouping (check_group.c) ---- */
+bool q_expr_same(const q_expr *a, const q_expr *b); /* checked trees */
+bool q_check_grouped(q_checker *c, const q_stmt *s, const q_expr *e); /* only groups and aggregates, or an error */
+
+#endif
