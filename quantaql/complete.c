@@ -37,12 +37,22 @@ static bool is_name(const item *i, const char *name)
     return i->id == Q_TK_ID && i->text.len == n && memcmp(i->text.ptr, name, n) == 0;
 }
 
-/* The statement's tokens; what they point to is `copy`, as long as `text` is the same bytes: given back as slices of `text`. */
+/* What is behind the last token is space and comments: whether a line comment is still open at its end. */
+static bool in_line_comment(q_slice gap)
+{
+    for (size_t i = gap.len; i > 0 && gap.ptr[i - 1] != '\n'; i--)
+        if (i > 1 && gap.ptr[i - 1] == '-' && gap.ptr[i - 2] == '-')
+            return true;
+    return false;
+}
+
+/* The statement's tokens, as slices of `text`, of which `copy` is a copy with a NUL behind it. */
 static bool scan(q_slice text, const char *copy, bool to_semicolon, tokens *out)
 {
     q_lexer lx;
     q_tok tok;
     int id;
+    size_t end = 0;
     q_lex_init(&lx, copy, text.len, false);
     while ((id = q_lex(&lx, &tok)) != 0) {
         if (id == Q_TK_ERROR)
@@ -53,8 +63,9 @@ static bool scan(q_slice text, const char *copy, bool to_semicolon, tokens *out)
             out->count = 0;
         else if (!add(out, id, q_slice_of(text.ptr + tok.offset, tok.len)))
             return false;
+        end = tok.offset + tok.len;
     }
-    return true;
+    return to_semicolon || !in_line_comment(q_slice_of(text.ptr + end, text.len - end));
 }
 
 /* ---- keywords ---- */
