@@ -8,7 +8,7 @@ B       := build/$(VARIANT)
 GEN     := build/gen
 CC      ?= gcc
 
-MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded bus
+MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres bus
 DEPS_base             :=
 DEPS_schemas          := base
 DEPS_schemas/wire     := schemas $(DEPS_schemas)
@@ -17,12 +17,13 @@ DEPS_wal              := schemas/wire $(DEPS_schemas/wire)
 DEPS_coordinator      := quantaql wal $(DEPS_wal)
 DEPS_workers          := schemas/wire $(DEPS_schemas/wire)
 DEPS_workers/embedded := workers $(DEPS_workers)
+DEPS_workers/postgres := workers $(DEPS_workers)
 DEPS_bus              := base
-ALL_LIBS := bus workers/embedded workers coordinator quantaql wal schemas/wire schemas base
+ALL_LIBS := bus workers/embedded workers/postgres workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CSTD   := -std=c17 -D_GNU_SOURCE
-INC    := -I. -I$(GEN)
+INC    := -I. -I$(GEN) -isystem /usr/include/postgresql -isystem /usr/include/libmongoc-1.0 -isystem /usr/include/libbson-1.0
 CFLAGS_release := -O2 -g -fno-omit-frame-pointer
 CFLAGS_asan    := -O1 -g -fsanitize=address -fno-omit-frame-pointer -DQ_TEST_BUILD
 CFLAGS_ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -DQ_TEST_BUILD
@@ -35,7 +36,7 @@ CC := clang
 WARN := -Wall -Wextra -Wno-gnu -Werror
 endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
-LDLIBS := -lrdkafka -lmicrohttpd -lcurl -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
+LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
 
 # V=1 shows the commands.
 ifeq ($(V),)
