@@ -19,10 +19,9 @@ static piece skip_quoted(scanner *s, char quote)
             s->at++;
             return OTHER;
         }
-        if (*s->at == '\\' && quote != '`')
+        if (*s->at == '\\' && quote != '`' && s->at + 1 < s->end)
             s->at++;
     }
-    s->at = s->end;
     return OPEN;
 }
 
@@ -35,7 +34,7 @@ static bool skip_comment(scanner *s, piece *p)
         return true;
     }
     if (left >= 2 && memcmp(s->at, "/*", 2) == 0) {
-        const char *close = left > 4 - 1 ? memmem(s->at + 2, left - 2, "*/", 2) : NULL;
+        const char *close = memmem(s->at + 2, left - 2, "*/", 2);
         s->at = close ? close + 2 : s->end;
         if (!close)
             *p = OPEN;
