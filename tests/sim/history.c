@@ -162,6 +162,30 @@ void history_durable(void *ctx, uint64_t lsn, q_slice bytes)
         sim_violation(h->s, "log", "lsn %llu can't be read: %s", (unsigned long long)lsn, err.message);
     else if (rec.type == Q_REC_DECISION)
         new_decision(h, lsn, &rec.decision);
+    else if (rec.type == Q_REC_TAIL)
+        for (uint32_t i = 0; i < rec.tail.ended_count; i++) {
+            sim_decision *d = history_decision(h, rec.tail.ended[i]);
+            if (d && d->committed)
+                d->ended = true;
+            else
+                sim_violation(h->s, "log", "lsn %llu ends seq %llu, which no decision has", (unsigned long long)lsn, (unsigned long long)rec.tail.ended[i]);
+        }
+}
+
+uint64_t history_ended_below(const history *h)
+{
+    uint64_t below = 0;
+    for (uint32_t i = 0; i < h->decisions.count; i++) {
+        const sim_decision *d = h->decisions.at[i];
+        if (d->seq >= below)
+            below = d->seq + 1;
+    }
+    for (uint32_t i = 0; i < h->decisions.count; i++) {
+        const sim_decision *d = h->decisions.at[i];
+        if (d->committed && d->participants && !d->ended && d->seq < below)
+            below = d->seq;
+    }
+    return below;
 }
 
 /* ---- replies ---- */

@@ -38,7 +38,7 @@ typedef struct sim_reply {   /* one distinct content */
 
 typedef struct sim_decision {
     uint64_t lsn, seq, epoch;
-    bool committed;
+    bool committed, ended;   /* ended: an END of it is durable */
     uint32_t participants, event_count;
     int64_t durable_us;
     q_slice reply;
@@ -56,6 +56,7 @@ struct sim_identity {        /* a request id */
     int64_t first_produced_us;
     sim_reply *replies;
     sim_decision *decision;
+    void *owner;             /* of the client that waits for it */
     int64_t answered_us;     /* its first reply other than a rejection for reuse was published; 0: none yet */
 };
 
@@ -90,6 +91,8 @@ void history_reply(history *h, q_slice topic, q_slice request_id, q_slice bytes)
 void history_event(history *h, q_slice topic, q_slice key, q_slice value);
 /* A committed decision of this seq is durable? NULL when none is. */
 sim_decision *history_decision(const history *h, uint64_t seq);
+/* Every committed transaction with a lower seq has ended, as far as the log says. */
+uint64_t history_ended_below(const history *h);
 sim_identity *history_find(const history *h, q_slice request_id);
 
 #endif

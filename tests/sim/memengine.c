@@ -535,6 +535,14 @@ static q_rc mem_list_prepared(q_engine *engine, q_arena *arena, uint64_t **epoch
     return travel(c) ? Q_OK : gone(e, err);
 }
 
+void mem_purge_now(mem_server *e, uint64_t upto)
+{
+    uint32_t before = e->store.undo_count;
+    mem_purge(&e->store, upto);
+    e->purged += e->store.undo_count - before;
+    sync_now(e);
+}
+
 static q_rc mem_purge_op(q_engine *engine, uint64_t epoch, uint64_t upto, q_err *err)
 {
     mem_session *c = session(engine);
@@ -543,10 +551,7 @@ static q_rc mem_purge_op(q_engine *engine, uint64_t epoch, uint64_t upto, q_err 
         return gone(e, err);
     if (epoch_refused(e, epoch))
         return lower_epoch(e, epoch, err);
-    uint32_t before = e->store.undo_count;
-    mem_purge(&e->store, upto);
-    e->purged += e->store.undo_count - before;
-    sync_now(e);
+    mem_purge_now(e, upto);
     return Q_OK;
 }
 

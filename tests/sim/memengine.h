@@ -61,6 +61,8 @@ void mem_connect(mem_server *const servers[Q_EN_COUNT]);
 /* kill -9: calls under way end in doubt, what isn't synced is gone. */
 void mem_crash(mem_server *e);
 void mem_start(mem_server *e);
+/* Tombstones up to this seq go, at once and durably. */
+void mem_purge_now(mem_server *e, uint64_t upto);
 
 /* memread.c: one read of what is there now. Pages are cut at random, so that readers must go on. */
 q_rc mem_read_rows(mem_server *e, q_arena *arena, const q_read *read, q_rows *out, q_err *err);

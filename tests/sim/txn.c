@@ -27,7 +27,7 @@ int sim_id_number(const char *name, size_t len)
 }
 
 bool sim_op_writes(sim_op_kind k) { return (k >= OP_INSERT && k <= OP_DELETE_WHERE) || sim_op_is_ddl(k); }
-bool sim_op_is_ddl(sim_op_kind k) { return k == OP_DROP || k == OP_CREATE; }
+bool sim_op_is_ddl(sim_op_kind k) { return k == OP_DROP || k == OP_CREATE || k == OP_CREATE_BUCKET; }
 
 bool sim_txn_writes(const sim_txn *t)
 {
@@ -309,7 +309,7 @@ static void update_text(const sim_op *op, q_buf *out)
         q_buf_printf(out, " WHERE id = \"%s\"", sim_id_name(op->id));
 }
 
-static void op_text(const sim_op *op, q_buf *out)
+static void op_text(const sim_op *op, int bucket, q_buf *out)
 {
     static const char *const nonsense[] = { "SELECT", "INSERT INTO acct { id: }", "SELECT nothing FROM acct", "UPDATE acct SET balance = \"x\" WHERE id = \"a00\"" };
     const sim_type_info *t = &sim_types[op->type];
@@ -332,6 +332,7 @@ static void op_text(const sim_op *op, q_buf *out)
     case OP_ASSERT: q_buf_printf(out, "ASSERT (SELECT %s FROM %s WHERE id = \"%s\") >= %lld", t->num, t->name, sim_id_name(op->id), (long long)op->limit); break;
     case OP_DROP: q_buf_printf(out, "DROP RECORD %s%s", op->if_exists ? "IF EXISTS " : "", t->name); break;
     case OP_CREATE: sim_create_text(op->type, op->if_exists, out); break;
+    case OP_CREATE_BUCKET: q_buf_printf(out, "CREATE BUCKET %s", sim_bucket_names[bucket]); break;
     case OP_NONSENSE: q_buf_printf(out, "%s", nonsense[op->k & 3]); break;
     case OP_ADD: case OP_SET: case OP_SET_DOC: case OP_APPEND: case OP_TAG: case OP_FRIEND: case OP_LEVEL: case OP_ADD_WHERE:
         update_text(op, out);
@@ -344,7 +345,7 @@ void sim_txn_text(const sim_txn *t, q_buf *out)
     if (!t->bare)
         q_buf_printf(out, "BEGIN TRANSACTION; ");
     for (uint32_t i = 0; i < t->count; i++) {
-        op_text(&t->ops[i], out);
+        op_text(&t->ops[i], t->bucket, out);
         q_buf_printf(out, "; ");
     }
     if (!t->bare)

@@ -46,6 +46,7 @@ typedef enum sim_op_kind {
     OP_FOLLOW_WHERE,  /* id WHERE friend.balance >= limit ORDER BY id */
     OP_ASSERT,        /* (SELECT num WHERE id) >= limit */
     OP_DROP, OP_CREATE, /* the type; `if_exists` */
+    OP_CREATE_BUCKET,
     OP_NONSENSE       /* no QuantaQL */
 } sim_op_kind;
 

@@ -1,0 +1,71 @@
+#include "tests/sim/world.h"
+
+#include "tests/sim/clients.h"
+#include "tests/sim/node.h"
+#include "tests/sim/participant.h"
+
+#include <stdlib.h>
+
+/* P1, P2: nothing is written but what is durably committed, and nobody writes under an epoch that the engine knows to be over. */
+static void wrote(void *ctx, mem_server *e, uint64_t seq, uint64_t epoch, bool prepare)
+{
+    world *w = ctx;
+    SIM_TRACE(&w->s, "engine", seq * 4 + e->id, "%s %s seq %llu of epoch %llu", q_engine_name(e->id), prepare ? "prepares" : "writes", (unsigned long long)seq,
+              (unsigned long long)epoch);
+    if (epoch < e->epoch)
+        sim_violation(&w->s, "epoch", "%s knows epoch %llu and still %s seq %llu of epoch %llu", q_engine_name(e->id), (unsigned long long)e->epoch,
+                      prepare ? "prepares" : "writes", (unsigned long long)seq, (unsigned long long)epoch);
+    const sim_decision *d = prepare ? NULL : history_decision(&w->h, seq);
+    if (!prepare && (!d || !d->committed))
+        sim_violation(&w->s, "undecided", "%s writes seq %llu, which %s", q_engine_name(e->id), (unsigned long long)seq, d ? "is aborted" : "isn't durably decided");
+}
+
+static void first_log(world *w)
+{
+    q_log *log;
+    q_err err = Q_ERR_INIT;
+    char cluster[8], incarnation[16];
+    for (size_t i = 0; i < sizeof cluster; i++)
+        cluster[i] = (char)sim_below(&w->s.rng, 256);
+    for (size_t i = 0; i < sizeof incarnation; i++)
+        incarnation[i] = (char)sim_below(&w->s.rng, 256);
+    q_log_op ops[] = {
+        { .kind = Q_LO_PUT, .table = Q_LT_META, .key = Q_SLICE_LIT(Q_LOG_META_CLUSTER), .value = { cluster, sizeof cluster } },
+        { .kind = Q_LO_PUT, .table = Q_LT_META, .key = Q_SLICE_LIT(Q_LOG_META_INCARNATION), .value = { incarnation, sizeof incarnation } },
+    };
+    if (mem_log_open(w->disk, &log, &err) != Q_OK || log->ops->commit(log, ops, 2, &err) != Q_OK)
+        abort();
+    log->ops->close(log);
+}
+
+void world_init(world *w, const sim_options *options)
+{
+    *w = (world){ .options = *options };
+    sim_init(&w->s, options->seed, options->trace);
+    w->s.step_limit = options->steps;
+    history_init(&w->h, &w->s);
+    sim_mix_random(&w->s.rng, &w->mix);
+    w->wall_us = 1790000000000000 + sim_between(&w->s.rng, 0, 1000000000);
+    w->net = (sim_net){ .latency_us = 200, .late_us = 50000 };
+    w->disk = mem_disk_new(w->s.arena, history_durable, &w->h);
+    first_log(w);
+    for (int e = 0; e < Q_EN_COUNT; e++) {
+        w->servers[e] = mem_server_new(&w->s, (q_engine_id)e, options->sabotage);
+        w->servers[e]->wrote = wrote;
+        w->servers[e]->wrote_ctx = w;
+    }
+    mem_connect(w->servers);
+    w->node = node_new(w);
+    w->clients = clients_new(w);
+    node_start(w->node, false);
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        participant_start(w, (q_engine_id)e);
+}
+
+void world_fini(world *w)
+{
+    for (uint32_t i = 0; i < w->all_workers.count; i++)
+        participant_free(w->all_workers.at[i]);
+    node_free(w->node);
+    sim_fini(&w->s);
+}

@@ -1,0 +1,61 @@
+/* world.h - everything of one seed: a coordinator's lives, the workers and their engines, the network between, clients and faults. */
+#ifndef Q_SIM_WORLD_H
+#define Q_SIM_WORLD_H
+
+#include "coordinator/core.h"
+#include "tests/sim/history.h"
+#include "tests/sim/memengine.h"
+#include "tests/sim/memlog.h"
+
+typedef struct node node;
+typedef struct participant participant;
+typedef struct clients clients;
+
+enum { SIM_MAX_WORKERS = 3 }; /* of one engine at a time */
+
+typedef struct sim_net {
+    uint32_t drop, twice, late;      /* of 10000 messages */
+    int64_t latency_us, late_us;
+    int64_t cut_until[Q_EN_COUNT];   /* no message between coordinator and this engine's workers gets through until then */
+    uint64_t counter;
+} sim_net;
+
+typedef struct sim_options {
+    uint64_t seed;
+    uint32_t requests;               /* how many the clients make */
+    uint32_t client_count;
+    uint32_t sabotage;
+    uint64_t steps;                  /* 0: no limit */
+    FILE *trace;
+} sim_options;
+
+typedef struct world {
+    sim s;
+    sim_options options;
+    history h;
+    sim_mix mix;
+    sim_net net;
+    mem_disk *disk;
+    mem_server *servers[Q_EN_COUNT];
+    participant *workers[Q_EN_COUNT][SIM_MAX_WORKERS]; /* alive ones, from 0 */
+    sim_list all_workers;            /* of participant; also dead ones, to be freed at the end */
+    node *node;
+    clients *clients;
+    uint64_t cluster;
+    int64_t wall_us;                 /* wall clock minus simulated time: steps back now and then */
+    bool healed;
+    bool faults;                     /* the random ones */
+    uint64_t worker_names;
+    struct fault_plan *plan;
+    uint64_t purge_life, purge_below; /* tombstones below may go in this life, once all engines know its epoch */
+    uint32_t purge_done;             /* mask of engines */
+} world;
+
+void world_init(world *w, const sim_options *options);
+void world_fini(world *w);
+
+/* ---- net.c ---- */
+void net_to_workers(world *w, q_engine_id engine, q_slice bytes);
+void net_to_coordinator(world *w, q_engine_id from, q_slice bytes);
+
+#endif
