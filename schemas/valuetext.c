@@ -129,7 +129,7 @@ static q_rc unreadable(q_type type, q_slice text, const char *hint, q_err *err)
 static q_rc parse_bytes(q_arena *arena, q_slice text, q_value *out, q_err *err)
 {
     size_t room = text.len / 4 * 3 + 3, len = 0;
-    if (room - 3 > Q_MAX_STRING_BYTES)
+    if (room > Q_MAX_STRING_BYTES + 6) /* padding stands for up to two bytes that are none */
         return q_err_set(err, Q_E_QQL_VALUE, "Bytes may be %d at most.", Q_MAX_STRING_BYTES);
     unsigned char *p = q_arena_alloc(arena, room);
     if (!p)
