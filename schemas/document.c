@@ -203,48 +203,56 @@ bool q_doc_equal(q_slice a, q_slice b)
 
 /* ---- trees and bytes ------------------------------------------------------------------------------------------------- */
 
-void q_doc_pack_tree(q_buf *out, const msgpack_object *o)
+/* false: the tree holds what documents don't (it may come of bytes that nobody validated). */
+static bool pack_tree(q_buf *out, const msgpack_object *o)
 {
     switch (o->type) {
+    case MSGPACK_OBJECT_NIL:
+        q_mp_pack_nil(out);
+        return true;
     case MSGPACK_OBJECT_BOOLEAN:
         q_mp_bool(out, o->via.boolean);
-        break;
+        return true;
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
         q_mp_pack_uint64(out, o->via.u64);
-        break;
+        return true;
     case MSGPACK_OBJECT_NEGATIVE_INTEGER:
         q_mp_pack_int64(out, o->via.i64);
-        break;
+        return true;
     case MSGPACK_OBJECT_FLOAT64:
         q_mp_pack_double(out, o->via.f64);
-        break;
+        return true;
     case MSGPACK_OBJECT_STR:
         q_mp_str(out, q_mp_slice(o));
-        break;
+        return true;
     case MSGPACK_OBJECT_ARRAY:
         q_mp_pack_array(out, o->via.array.size);
         for (uint32_t i = 0; i < o->via.array.size; i++)
-            q_doc_pack_tree(out, &o->via.array.ptr[i]);
-        break;
+            if (!pack_tree(out, &o->via.array.ptr[i]))
+                return false;
+        return true;
     case MSGPACK_OBJECT_MAP:
         q_mp_pack_map(out, o->via.map.size);
-        for (uint32_t i = 0; i < o->via.map.size; i++) {
-            q_mp_str(out, q_mp_slice(&o->via.map.ptr[i].key));
-            q_doc_pack_tree(out, &o->via.map.ptr[i].val);
-        }
-        break;
-    default:
-        q_mp_pack_nil(out);
+        for (uint32_t i = 0; i < o->via.map.size; i++)
+            if (o->via.map.ptr[i].key.type != MSGPACK_OBJECT_STR || !pack_tree(out, &o->via.map.ptr[i].key)
+                || !pack_tree(out, &o->via.map.ptr[i].val))
+                return false;
+        return true;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_BIN:
+    case MSGPACK_OBJECT_EXT:
         break;
     }
+    return false;
 }
 
 q_rc q_doc_tree_bytes(q_arena *arena, const msgpack_object *root, q_slice *out, q_err *err)
 {
     q_buf b = Q_BUF_INIT(Q_MAX_DOC_BYTES);
-    q_doc_pack_tree(&b, root);
     q_rc rc = Q_OK;
-    if (b.failed) {
+    if (!pack_tree(&b, root)) {
+        rc = not_a_document("a value or a key has a type that documents don't have", err);
+    } else if (b.failed) {
         rc = q_err_set(err, Q_E_DOCUMENT_LIMIT, "A document may have %d bytes at most.", Q_MAX_DOC_BYTES);
     } else {
         *out = q_arena_copy(arena, q_buf_slice(&b));
