@@ -55,6 +55,16 @@ static int fail(q_lexer *lx, q_lex_error why, q_tok *tok)
     return Q_TK_ERROR;
 }
 
+static inline void place(q_lexer *lx, q_tok *tok, const char *start)
+{
+    tok->offset = (uint32_t)(start - lx->base);
+    tok->escaped = 0;
+    if (lx->ascii)
+        tok->pos = (q_pos){ lx->line, (uint32_t)(start - lx->line_start) + 1 };
+    else
+        tok->pos = q_lex_pos(lx, start);
+}
+
 static int scan(q_lexer *lx, q_tok *tok)
 {
     const char *YYCURSOR = lx->cursor, *YYMARKER = NULL, *start;
@@ -62,14 +72,23 @@ static int scan(q_lexer *lx, q_tok *tok)
 #define TOKEN(id)                                                   \
     do {                                                            \
         lx->cursor = YYCURSOR;                                      \
+        place(lx, tok, start);                                      \
         tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;      \
         return (id);                                                \
+    } while (0)
+#define FAIL(why)                                                   \
+    do {                                                            \
+        lx->cursor = YYCURSOR;                                      \
+        place(lx, tok, start);                                      \
+        tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;      \
+        return fail(lx, (why), tok);                                \
     } while (0)
 again:
     start = YYCURSOR;
     /*!re2c
         re2c:yyfill:enable = 0;
         re2c:define:YYCTYPE = "unsigned char";
+        re2c:flags:bit-vectors = 1;
 
         end     = "\x00";
         digit   = [0-9];
@@ -85,26 +104,15 @@ again:
         "--" [^\n\x00]* { goto again; }
         "/*" {
             const char *close = strstr(YYCURSOR, "*/");
-            if (!close) {
-                tok->offset = (uint32_t)(start - lx->base);
-                tok->escaped = 0;
-                tok->pos = q_lex_pos(lx, start);
-                lx->cursor = YYCURSOR;
-                return fail(lx, Q_LEX_COMMENT_OPEN, tok);
-            }
+            if (!close)
+                FAIL(Q_LEX_COMMENT_OPEN);
             count_lines(lx, YYCURSOR, close);
             YYCURSOR = close + 2;
             goto again;
         }
-        * { YYCURSOR = start; goto token; }
-    */
-token:
-    tok->offset = (uint32_t)(start - lx->base);
-    tok->escaped = 0;
-    tok->pos = q_lex_pos(lx, start);
-    /*!re2c
         end {
             lx->cursor = start;
+            place(lx, tok, start);
             tok->len = 0;
             return 0;
         }
@@ -196,48 +204,39 @@ token:
         word          { TOKEN(Q_TK_ID); }
 
         "`" ([^`\n\x00] | "``")+ "`" {
-            tok->escaped = memchr(start + 1, '`', (size_t)(YYCURSOR - start - 2)) != NULL;
-            TOKEN(Q_TK_ID);
-        }
-        "`" {
             lx->cursor = YYCURSOR;
-            return fail(lx, Q_LEX_NAME_OPEN, tok);
+            place(lx, tok, start);
+            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
+            tok->escaped = memchr(start + 1, '`', tok->len - 2u) != NULL;
+            return Q_TK_ID;
         }
+        "`" { FAIL(Q_LEX_NAME_OPEN); }
 
         digit+ { TOKEN(Q_TK_INTEGER); }
         real   { TOKEN(Q_TK_FLOAT); }
-        (digit+ | real) word {
-            lx->cursor = YYCURSOR;
-            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
-            return fail(lx, Q_LEX_NUMBER, tok);
-        }
+        (digit+ | real) word { FAIL(Q_LEX_NUMBER); }
 
         ["] plain2* ["] | ['] plain1* ['] { TOKEN(Q_TK_STRING); }
         ["] any2* ["] | ['] any1* ['] {
-            tok->escaped = memchr(start, '\\', (size_t)(YYCURSOR - start)) != NULL;
-            count_lines(lx, start, YYCURSOR);
-            TOKEN(Q_TK_STRING);
-        }
-        ["'] {
             lx->cursor = YYCURSOR;
-            return fail(lx, Q_LEX_STRING_OPEN, tok);
+            place(lx, tok, start);
+            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
+            tok->escaped = memchr(start, '\\', tok->len) != NULL;
+            count_lines(lx, start, YYCURSOR);
+            return Q_TK_STRING;
         }
+        ["'] { FAIL(Q_LEX_STRING_OPEN); }
 
         "$" word { TOKEN(Q_TK_PARAM); }
-        "$" {
-            lx->cursor = YYCURSOR;
-            tok->len = 1;
-            return fail(lx, Q_LEX_PARAM, tok);
-        }
+        "$"      { FAIL(Q_LEX_PARAM); }
         * {
             /* A whole code point, so that the message can show it. */
             while (((unsigned char)*YYCURSOR & 0xC0) == 0x80)
                 YYCURSOR++;
-            lx->cursor = YYCURSOR;
-            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
-            return fail(lx, Q_LEX_CHARACTER, tok);
+            FAIL(Q_LEX_CHARACTER);
         }
     */
+#undef FAIL
 #undef TOKEN
 }
 
