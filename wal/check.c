@@ -67,7 +67,12 @@ static q_rc lmdb_failed(int code, const char *doing, q_err *err)
 /* A reader's environment in this process; `lock` false when nobody else can be writing. */
 static q_rc open_reader(child *c, bool lock, q_err *err)
 {
+    struct stat st;
     int code = mdb_env_create(&c->env);
+    if (code == 0 && fstat(c->fd, &st) != 0)
+        code = errno;
+    if (code == 0)
+        code = mdb_env_set_mapsize(c->env, (size_t)st.st_size); /* else LMDB takes what a meta page says, which may be anything */
     if (code == 0)
         code = mdb_env_set_maxreaders(c->env, Q_WAL_MAX_READERS);
     if (code == 0)

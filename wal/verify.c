@@ -115,14 +115,21 @@ static q_rc check_tree(q_pages_image image, const q_pages_meta *meta, const q_wa
 
 static q_rc read_stamp(q_pages_image image, const q_pages_meta *meta, q_wal_stamp *out, bool *other_format, q_err *err)
 {
-    q_slice key, value;
+    q_slice key = Q_SLICE_NONE, value = Q_SLICE_NONE;
     *other_format = false;
     q_rc rc = q_pages_first(image, meta, &key, &value, err);
     if (rc == Q_END || (rc == Q_OK && !q_slice_eq(key, q_wal_stamp_key())))
-        return q_err_set(err, Q_E_INTERNAL, "the tree of transaction %" PRIu64 " doesn't begin with the log's stamp", meta->txnid);
-    if (rc != Q_OK)
+        rc = q_err_set(err, Q_E_INTERNAL, "the tree of transaction %" PRIu64 " doesn't begin with the log's stamp", meta->txnid);
+    else if (rc == Q_OK)
+        rc = q_wal_stamp_decode(value, out, other_format, err);
+    else
         return rc;
-    return q_wal_stamp_decode(value, out, other_format, err);
+    if (rc != Q_OK && !*other_format) {
+        q_err inner = *err;
+        uint64_t at = key.ptr ? (uint64_t)((const uint8_t *)key.ptr - image.bytes) : (meta->txnid & 1) * meta->page_bytes;
+        (void)q_err_set(err, inner.code, "page %" PRIu64 ", byte %" PRIu64 ": %.200s", at / meta->page_bytes, at, inner.message);
+    }
+    return rc;
 }
 
 typedef struct side { /* one meta page and the stamp that it leads to */
