@@ -35,12 +35,6 @@ static void *must(void *p)
 
 static mem_disk *disk_of(q_log *log) { return ((mem_log *)(void *)log)->disk; }
 
-mem_disk *mem_disk_new(q_arena *arena, mem_durable durable, void *ctx)
-{
-    mem_disk *d = must(Q_NEW(arena, mem_disk));
-    *d = (mem_disk){ .arena = arena, .durable = durable, .ctx = ctx, .now.first_lsn = 1 };
-    return d;
-}
 
 void mem_disk_fail_next(mem_disk *disk, bool there)
 {
@@ -126,15 +120,32 @@ static void trim(mem_disk *d, uint64_t lsn)
     d->cap -= n;
 }
 
+mem_disk *mem_disk_new(q_arena *arena, const char identity[24], mem_durable durable, void *ctx)
+{
+    mem_disk *d = must(Q_NEW(arena, mem_disk));
+    *d = (mem_disk){ .arena = arena, .durable = durable, .ctx = ctx, .now.first_lsn = 1 };
+    put(d, Q_LT_META, Q_SLICE_LIT(Q_LOG_META_CLUSTER), q_slice_of(identity, 8));
+    put(d, Q_LT_META, Q_SLICE_LIT(Q_LOG_META_INCARNATION), q_slice_of(identity + 8, 16));
+    return d;
+}
+
 /* What the contract asks of a group before anything of it is written. */
 static q_rc check(const mem_disk *d, const q_log_op *ops, size_t n, q_err *err)
 {
     uint64_t next = d->now.first_lsn + d->now.count;
     for (size_t i = 0; i < n; i++) {
-        if (ops[i].kind == Q_LO_APPEND && ops[i].lsn != next++)
-            return q_err_set(err, Q_E_INTERNAL, "append at lsn %llu, the next is %llu", (unsigned long long)ops[i].lsn, (unsigned long long)(next - 1));
-        if ((ops[i].kind == Q_LO_PUT || ops[i].kind == Q_LO_DELETE) && (ops[i].table < Q_LT_META || ops[i].table >= Q_LT_COUNT))
-            return q_err_set(err, Q_E_INTERNAL, "no such table: %d", (int)ops[i].table);
+        const q_log_op *op = &ops[i];
+        if (op->kind == Q_LO_APPEND) {
+            if (op->lsn != next)
+                return q_err_set(err, Q_E_INTERNAL, "append at lsn %llu, the next is %llu", (unsigned long long)op->lsn, (unsigned long long)next);
+            if (q_rec_check(op->value, next++, NULL, err) != Q_OK)
+                return Q_FAIL;
+        } else if (op->kind == Q_LO_TRIM) {
+            if (op->lsn > next)
+                return q_err_set(err, Q_E_INTERNAL, "trim to lsn %llu, the next is %llu", (unsigned long long)op->lsn, (unsigned long long)next);
+        } else if (op->table < Q_LT_META || op->table >= Q_LT_COUNT || op->key.len == 0 || op->key.len > Q_LOG_MAX_KEY_BYTES) {
+            return q_err_set(err, Q_E_INTERNAL, "no such table or key: %d, %zu bytes", (int)op->table, op->key.len);
+        }
     }
     return Q_OK;
 }
@@ -142,9 +153,8 @@ static q_rc check(const mem_disk *d, const q_log_op *ops, size_t n, q_err *err)
 static q_rc log_commit(q_log *log, const q_log_op *ops, size_t n, q_err *err)
 {
     mem_disk *d = disk_of(log);
-    q_rc rc = check(d, ops, n, err);
-    if (rc != Q_OK)
-        return Q_FATAL;
+    if (check(d, ops, n, err) != Q_OK)
+        return Q_FAIL;
     bool fails = d->fail_next;
     d->fail_next = false;
     for (size_t i = 0; i < n && (!fails || d->fail_there); i++)
@@ -208,10 +218,8 @@ static void log_info(q_log *log, q_log_info *out)
     const mem_disk *d = disk_of(log);
     const contents *c = &d->now;
     *out = (q_log_info){ .bytes_used = c->bytes, .bytes_max = (uint64_t)1 << 40, .syncs = d->groups, .groups = d->groups };
-    if (c->count) {
-        out->first_lsn = c->first_lsn;
-        out->last_lsn = c->first_lsn + c->count - 1;
-    }
+    out->last_lsn = c->first_lsn + c->count - 1;
+    out->first_lsn = out->last_lsn ? c->first_lsn : 0;
 }
 
 static void log_close(q_log *log)

@@ -13,7 +13,8 @@ typedef struct mem_disk mem_disk;
 /* Every record that ever became durable, in order, also those that were trimmed: for checkers. */
 typedef void (*mem_durable)(void *ctx, uint64_t lsn, q_slice bytes);
 
-mem_disk *mem_disk_new(q_arena *arena, mem_durable durable, void *ctx);
+/* `identity`: 8 bytes of cluster, 16 of incarnation. */
+mem_disk *mem_disk_new(q_arena *arena, const char identity[24], mem_durable durable, void *ctx);
 /* Q_FAIL while it is open: the exclusive lock. The log is freed by its close. */
 q_rc mem_log_open(mem_disk *disk, q_log **out, q_err *err);
 /* The next commit fails with Q_FATAL; `there`: yet it is durable. */

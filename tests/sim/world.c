@@ -20,24 +20,6 @@ static void wrote(void *ctx, mem_server *e, uint64_t seq, uint64_t epoch, bool p
         sim_violation(&w->s, "undecided", "%s writes seq %llu, which %s", q_engine_name(e->id), (unsigned long long)seq, d ? "is aborted" : "isn't durably decided");
 }
 
-static void first_log(world *w)
-{
-    q_log *log;
-    q_err err = Q_ERR_INIT;
-    char cluster[8], incarnation[16];
-    for (size_t i = 0; i < sizeof cluster; i++)
-        cluster[i] = (char)sim_below(&w->s.rng, 256);
-    for (size_t i = 0; i < sizeof incarnation; i++)
-        incarnation[i] = (char)sim_below(&w->s.rng, 256);
-    q_log_op ops[] = {
-        { .kind = Q_LO_PUT, .table = Q_LT_META, .key = Q_SLICE_LIT(Q_LOG_META_CLUSTER), .value = { cluster, sizeof cluster } },
-        { .kind = Q_LO_PUT, .table = Q_LT_META, .key = Q_SLICE_LIT(Q_LOG_META_INCARNATION), .value = { incarnation, sizeof incarnation } },
-    };
-    if (mem_log_open(w->disk, &log, &err) != Q_OK || log->ops->commit(log, ops, 2, &err) != Q_OK)
-        abort();
-    log->ops->close(log);
-}
-
 void world_init(world *w, const sim_options *options)
 {
     *w = (world){ .options = *options };
@@ -47,8 +29,10 @@ void world_init(world *w, const sim_options *options)
     sim_mix_random(&w->s.rng, &w->mix);
     w->wall_us = 1790000000000000 + sim_between(&w->s.rng, 0, 1000000000);
     w->net = (sim_net){ .latency_us = 200, .late_us = 50000 };
-    w->disk = mem_disk_new(w->s.arena, history_durable, &w->h);
-    first_log(w);
+    char identity[24];
+    for (size_t i = 0; i < sizeof identity; i++)
+        identity[i] = (char)sim_below(&w->s.rng, 256);
+    w->disk = mem_disk_new(w->s.arena, identity, history_durable, &w->h);
     for (int e = 0; e < Q_EN_COUNT; e++) {
         w->servers[e] = mem_server_new(&w->s, (q_engine_id)e, options->sabotage);
         w->servers[e]->wrote = wrote;

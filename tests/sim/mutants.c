@@ -1,0 +1,52 @@
+#include "tests/sim/mutants.h"
+
+#include "base/sabotage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct { const char *name, *who, *sentence; uint32_t mask; } mutants[] = {
+#define X(name, who, sentence) { #name, who, sentence, (uint32_t)Q_SAB_##name },
+    Q_SABOTAGES(X)
+#undef X
+};
+
+bool mutants_find(const char *name, uint32_t *mask)
+{
+    for (size_t i = 0; i < sizeof mutants / sizeof *mutants; i++)
+        if (strcmp(name, mutants[i].name) == 0) {
+            *mask = mutants[i].mask;
+            return true;
+        }
+    return false;
+}
+
+int mutants_run(const batch_options *base, uint32_t limit)
+{
+#ifndef Q_MUTANTS
+    (void)base;
+    (void)limit;
+    fprintf(stderr, "this build has no mutants in it: make sim-mutants\n");
+    return 2;
+#else
+    static batch_result r;
+    uint32_t survivors = 0;
+    printf("%-18s %-12s %8s  %-12s %s\n", "left out", "of", "seeds", "caught by", "the sentence");
+    for (size_t i = 0; i < sizeof mutants / sizeof *mutants; i++) {
+        batch_options o = *base;
+        o.sim.sabotage = mutants[i].mask;
+        o.from = 1;
+        o.to = limit;
+        o.stop_at_failure = true;
+        batch_run(&o, &r);
+        if (r.failure_count)
+            printf("%-18s %-12s %8llu  %-12s %s\n", mutants[i].name, mutants[i].who, (unsigned long long)r.seeds, r.failures[0].checker, mutants[i].sentence);
+        else
+            printf("%-18s %-12s %8s  %-12s %s\n", mutants[i].name, mutants[i].who, "-", "NOBODY", mutants[i].sentence);
+        survivors += !r.failure_count;
+        fflush(stdout);
+    }
+    printf("%u of %zu were caught within %u seeds\n", (uint32_t)(sizeof mutants / sizeof *mutants) - survivors, sizeof mutants / sizeof *mutants, limit);
+    return survivors != 0;
+#endif
+}

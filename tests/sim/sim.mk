@@ -1,0 +1,48 @@
+# The simulator: README.md beside this file.
+SIM_SRC := $(wildcard tests/sim/*.c)
+SIM_OBJ := $(SIM_SRC:%.c=$(B)/obj/%.o)
+SIM_LIBS := workers coordinator quantaql wal schemas/wire schemas base
+SIM      := $(B)/tests/sim/sim
+DEPFILES += $(SIM_OBJ:.o=.d)
+
+CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
+
+$(SIM): $(SIM_OBJ) $(call libs,$(SIM_LIBS))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_VARIANT) $(SIM_OBJ) -Wl,--start-group $(call libs,$(SIM_LIBS)) -Wl,--end-group $(LDLIBS) -o $@
+
+SEEDS ?= 10000
+FROM  ?= 1
+JOBS  ?= 2
+
+.PHONY: sim sim-bin sim-scenarios sim-mutants sim-twice
+sim-bin: $(SIM)
+
+sim: $(SIM) ## the simulator: SEEDS=10000, or SEED=n [STEPS=n] for one seed with its trace
+ifdef SEED
+	$(SIM) --seed $(SEED) --trace $(if $(STEPS),--steps $(STEPS)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+else
+	$(SIM) --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1)) --jobs $(JOBS) --first tests/sim/seeds.txt $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+endif
+
+sim-scenarios: $(SIM) ## the simulator's fixed scenarios (SCENARIO=name for one, with its trace)
+	$(SIM) --scenario $(if $(SCENARIO),$(SCENARIO) --trace,all)
+
+sim-twice: $(SIM) ## a few seeds, twice: the same seed must be the same run
+	$(SIM) --seeds 1..40 --jobs $(JOBS) --twice
+
+sim-mutants: ## every sentence of the protocol left out in turn: the simulator must notice
+	@$(MAKE) --no-print-directory VARIANT=mutants sim-bin
+	build/mutants/tests/sim/sim --mutants --jobs $(JOBS)
+
+# The simulator's sides of the seams pass the suites that the real ones pass.
+SIM_PARTS := tests/sim/memlog.c tests/sim/memengine.c tests/sim/memstore.c tests/sim/memread.c tests/sim/sim.c tests/sim/heap.c tests/sim/prng.c tests/sim/fiber.c
+SIM_CONTRACT := $(patsubst tests/sim/contract/%.c,$(B)/tests/sim/contract/%,$(wildcard tests/sim/contract/test_*.c))
+DEPFILES += $(SIM_CONTRACT:$(B)/%=$(B)/obj/%.d)
+$(SIM_CONTRACT): $(B)/%: $(B)/obj/%.o $(SIM_PARTS:%.c=$(B)/obj/%.o) $(call libs,workers wal schemas/wire schemas base)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_VARIANT) $< $(SIM_PARTS:%.c=$(B)/obj/%.o) -Wl,--start-group $(call libs,workers wal schemas/wire schemas base) -Wl,--end-group -lcmocka $(LDLIBS) -o $@
+
+.PHONY: sim-contract
+sim-contract: $(SIM_CONTRACT) ## the simulator's log and engines against the contracts of the real ones
+	@set -e; for t in $^; do echo "== $$t"; $$t; done
