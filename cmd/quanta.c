@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "cmd/cli/cli.h"
 
+#include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
 #include <sodium.h>
@@ -27,6 +28,7 @@ static const struct {
 } commands[] = {
     { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
     { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
+    { "shell", q_cmd_shell, "QuantaQL with history, completion and several lines" },
     { "bucket", q_cmd_bucket, "create, drop and list buckets" },
     { "schema", q_cmd_schema, "define, show and drop records" },
     { "txn", q_cmd_txn, "open transactions, and what they wait for" },
@@ -47,7 +49,9 @@ int main(int argc, char **argv)
 {
     q_say_init("quanta", Q_SAY_INFO);
     signal(SIGPIPE, SIG_IGN);
-    setlocale(LC_CTYPE, ""); /* for the width of what is printed */
+    setlocale(LC_CTYPE, ""); /* for the width of what is printed, which is UTF-8 whatever the environment says */
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+        setlocale(LC_CTYPE, "C.UTF-8");
     if (sodium_init() < 0) {
         fputs("quanta: no random numbers on this system\n", stderr);
         return Q_EXIT_UNREACHABLE;

@@ -14,6 +14,7 @@ enum {                   /* A4 */
 /* argv[0] is the subcommand's name. What they return is the exit status. */
 int q_cmd_dev(int argc, char **argv);
 int q_cmd_exec(int argc, char **argv);
+int q_cmd_shell(int argc, char **argv);
 int q_cmd_bucket(int argc, char **argv);
 int q_cmd_schema(int argc, char **argv);
 int q_cmd_status(int argc, char **argv);

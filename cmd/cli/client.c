@@ -428,7 +428,7 @@ q_rc q_client_run(q_client *c, const q_client_request *r, json_t **result, q_err
     if (rc == Q_OK)
         return Q_OK;
     if (rc == Q_IN_DOUBT)
-        q_err_hint(err, "it may have happened; --request-id %s again will be answered with the outcome", id);
+        q_err_hint(err, "it may have happened; the same statement under --request-id %s will be answered with the outcome", id);
     while (c->count)
         forget(c, c->count - 1);
     return rc;
