@@ -45,9 +45,11 @@ static q_rc check_create_bucket(const q_catalog *c, const q_ddl *ddl, target *t,
 
 static q_rc check_drop_bucket(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
 {
+    if (ddl->if_exists && !q_catalog_bucket(c, ddl->bucket))
+        return Q_END;
     q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
     if (rc != Q_OK)
-        return ddl->if_exists ? Q_END : rc;
+        return rc;
     if (t->bucket->count == 0 || ddl->cascade)
         return Q_OK;
     q_err_set(err, Q_E_BUCKET_NOT_EMPTY, "The bucket \"%.*s\" holds %u record%s.", Q_SLICE_FMT(ddl->bucket), t->bucket->count,
@@ -75,9 +77,11 @@ static q_rc check_alter_record(const q_catalog *c, const q_ddl *ddl, target *t, 
     q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
     if (rc != Q_OK)
         return rc;
+    if (ddl->if_exists && !q_bucket_record(t->bucket, ddl->record))
+        return Q_END;
     rc = need_record(t->bucket, ddl->record, &t->record, err);
     if (rc != Q_OK)
-        return ddl->if_exists ? Q_END : rc;
+        return rc;
     return q_define(ddl, t->record, &t->definition, err);
 }
 
@@ -86,9 +90,11 @@ static q_rc check_drop_record(const q_catalog *c, const q_ddl *ddl, target *t, q
     q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
     if (rc != Q_OK)
         return rc;
+    if (ddl->if_exists && !q_bucket_record(t->bucket, ddl->record))
+        return Q_END;
     rc = need_record(t->bucket, ddl->record, &t->record, err);
     if (rc != Q_OK)
-        return ddl->if_exists ? Q_END : rc;
+        return rc;
     for (uint32_t i = 0; i < t->bucket->count; i++) {
         const q_record *other = t->bucket->records[i];
         for (uint32_t j = 0; j < other->count && other != t->record; j++)
