@@ -264,23 +264,25 @@ static void unlink_prepared(mem_server *e, const mem_prepared *gone_one)
 
 /* ---- prepare ---- */
 
-static void vote_items(mem_server *e, const work *w, q_vote *vote)
+static void vote_items(mem_server *e, q_arena *arena, const work *w, q_vote *vote)
 {
     for (uint32_t i = 0; i < w->writes.count && vote->no == Q_NO_NONE; i++) {
         const q_item *item = &w->writes.items[i];
         vote->item = i;
         vote->no = mem_vote(&e->store, &w->writes, item, w->keys[i], w->seq);
-        if (vote->no == Q_NO_NONE && e->id == Q_EN_POSTGRES && mem_unique_taken(&e->store, &w->writes, item, w->keys[i]))
+        if (vote->no == Q_NO_NONE && e->id == Q_EN_POSTGRES && mem_unique_taken(&e->store, &w->writes, w->keys, i))
             vote->no = Q_NO_DUPLICATE_VALUE;
         for (uint32_t f = 0; f < item->count && vote->no == Q_NO_NONE; f++)
-            if (!q_rule_type_fits(e->id, item->fields[f].value.type))
+            if (!q_rule_type_fits(e->id, item->fields[f].value.type)) {
                 vote->no = Q_NO_REFUSED;
+                vote->text = q_arena_printf(arena, "%.*s: no type for %s", Q_SLICE_FMT(item->fields[f].attr), q_engine_name(e->id));
+            }
     }
     if (vote->no == Q_NO_NONE)
         vote->item = 0;
 }
 
-static q_rc prepare_pg(mem_session *c, uint64_t epoch, const work *w, q_vote *vote, q_err *err)
+static q_rc prepare_pg(mem_session *c, q_arena *arena, uint64_t epoch, const work *w, q_vote *vote, q_err *err)
 {
     mem_server *e = c->server;
     if (epoch_refused(e, epoch))
@@ -302,7 +304,7 @@ static q_rc prepare_pg(mem_session *c, uint64_t epoch, const work *w, q_vote *vo
         return rc;
     if (find_prepared(e, w->seq))
         return Q_OK;
-    vote_items(e, w, vote);
+    vote_items(e, arena, w, vote);
     if (vote->no != Q_NO_NONE)
         return Q_OK;
     p->next = e->prepared;
@@ -327,7 +329,6 @@ static q_rc mem_prepare(q_engine *engine, q_arena *arena, uint64_t epoch, const 
     mem_server *e = c->server;
     c->busy = true;
     q_rc rc = travel(c) ? Q_OK : gone(e, err);
-    (void)arena;
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         work w;
         votes[i] = (q_vote){ .seq = txns[i].seq };
@@ -338,11 +339,11 @@ static q_rc mem_prepare(q_engine *engine, q_arena *arena, uint64_t epoch, const 
         } else if (e->refusals && sim_chance(&e->s->rng, e->refusals, 10000)) {
             votes[i].no = Q_NO_ENGINE_DOWN;
         } else if (e->id == Q_EN_POSTGRES) {
-            rc = prepare_pg(c, epoch, &w, &votes[i], err);
+            rc = prepare_pg(c, arena, epoch, &w, &votes[i], err);
         } else if (epoch_refused(e, epoch)) {
             rc = lower_epoch(e, epoch, err);
         } else {
-            vote_items(e, &w, &votes[i]);
+            vote_items(e, arena, &w, &votes[i]);
         }
     }
     if (rc == Q_OK && !travel(c))
@@ -458,6 +459,13 @@ static q_rc commit_all(mem_session *c, uint64_t epoch, uint64_t below, const wor
 {
     mem_server *e = c->server;
     q_rc rc = Q_OK;
+    if (n == 0) { /* the mark alone */
+        if (epoch_refused(e, epoch))
+            return lower_epoch(e, epoch, err);
+        mark(e, 0, below);
+        sync_now(e);
+        return Q_OK;
+    }
     if (e->id == Q_EN_NEO4J || e->id == Q_EN_INFLUX) {
         rc = e->id == Q_EN_NEO4J ? commit_neo4j(c, epoch, all, n, err) : commit_influx(c, epoch, all, n, err);
         if (rc != Q_OK)

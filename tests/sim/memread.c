@@ -31,13 +31,14 @@ q_rc mem_read_rows(mem_server *e, q_arena *arena, const q_read *read, q_rows *ou
 {
     mem_table *t = mem_table_of(&e->store, read->bucket, read->record);
     uint32_t most = read->kind == Q_R_IDS ? read->id_count : t->count, limit = read->limit ? read->limit : UINT32_MAX;
-    if (read->kind == Q_R_SCAN && e->s->task && sim_chance(&e->s->rng, 1, 8)) /* as if the page were full by bytes */
+    if (read->kind != Q_R_IDS && e->s->task && sim_chance(&e->s->rng, 1, 8)) /* as if the page were full by bytes */
         limit = 1 + (uint32_t)sim_below(&e->s->rng, limit < 4 ? limit : 4);
+    size_t bytes = 0;
     q_row *rows = Q_NEW_ARRAY(arena, q_row, most + 1);
     if (!rows)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     *out = (q_rows){ .read_id = read->read_id, .rc = Q_OK, .attr_count = read->attr_count, .rows = rows };
-    q_slice after = read->kind == Q_R_SCAN && read->has_after ? mem_key(arena, &read->after) : Q_SLICE_NONE;
+    q_slice after = read->kind != Q_R_IDS && read->has_after ? mem_key(arena, &read->after) : Q_SLICE_NONE;
     for (uint32_t i = 0; i < most; i++) {
         const mem_slot *slot = read->kind == Q_R_IDS ? mem_slot_find(t, mem_key(arena, &read->ids[i])) : t->slots[i];
         if (!visible(slot, read) || (read->kind == Q_R_REFERRERS && !refers(slot->part, read)))
@@ -48,7 +49,16 @@ q_rc mem_read_rows(mem_server *e, q_arena *arena, const q_read *read, q_rows *ou
             out->more = true;
             break;
         }
-        fill(e, arena, read, slot, &rows[out->count++]);
+        fill(e, arena, read, slot, &rows[out->count]);
+        for (uint32_t k = 0; k < read->attr_count; k++)
+            bytes += q_value_size(&rows[out->count].values[k]);
+        if (bytes > Q_READ_MAX_BYTES && read->kind == Q_R_IDS)
+            return q_err_set(err, Q_E_RESULT_TOO_LARGE, "more than one message holds");
+        if (bytes > Q_READ_MAX_BYTES && out->count) {
+            out->more = true;
+            break;
+        }
+        out->count++;
     }
     return Q_OK;
 }

@@ -240,25 +240,52 @@ q_no mem_vote(mem_store *m, const q_writes *w, const q_item *item, q_slice key, 
     return q_rule_vote(&stored, item, seq, m->sabotage);
 }
 
-bool mem_unique_taken(mem_store *m, const q_writes *w, const q_item *item, q_slice key)
+/* As SQL compares: 1.0 is 1.000. */
+static bool same_value(const q_value *a, const q_value *b) { return q_value_comparable(a->type, b->type) && q_value_cmp(a, b) == 0; }
+
+/* What `item` makes of the attribute; NULL: it leaves it as it is. */
+static const q_value *sets(const q_item *item, q_slice attr)
 {
+    static const q_value none = { .type = Q_T_NULL };
+    for (uint32_t f = 0; item->op == Q_I_PUT && f < item->count; f++)
+        if (q_slice_eq(item->fields[f].attr, attr))
+            return &item->fields[f].value;
+    return item->op == Q_I_DELETE || (item->op == Q_I_PUT && item->full) ? &none : NULL;
+}
+
+static bool taken(const mem_table *t, const q_writes *w, const q_slice *keys, uint32_t index, q_slice attr, const q_value *mine)
+{
+    const q_item *item = &w->items[index];
+    for (uint32_t i = 0; i < w->count; i++) { /* another record of this transaction */
+        const q_value *v = i != index && q_slice_eq(w->items[i].record, item->record) ? sets(&w->items[i], attr) : NULL;
+        if (v && v->type != Q_T_NULL && same_value(mine, v))
+            return true;
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        const mem_part *p = t->slots[i]->part;
+        if (!p || q_slice_eq(t->slots[i]->key, keys[index]) || !q_rule_visible(&p->stored, item->incarnation))
+            continue;
+        const q_value *theirs = mem_value(p, attr);
+        for (uint32_t k = 0; theirs && k < w->count; k++) /* given up in this transaction */
+            if (q_slice_eq(keys[k], t->slots[i]->key) && q_slice_eq(w->items[k].record, item->record) && sets(&w->items[k], attr))
+                theirs = NULL;
+        if (theirs && same_value(mine, theirs))
+            return true;
+    }
+    return false;
+}
+
+bool mem_unique_taken(mem_store *m, const q_writes *w, const q_slice *keys, uint32_t index)
+{
+    const q_item *item = &w->items[index];
     if (item->op != Q_I_PUT)
         return false;
-    mem_table *t = mem_table_of(m, w->bucket, item->record);
-    for (uint32_t u = 0; u < t->unique_count; u++)
-        for (uint32_t f = 0; f < item->count; f++) {
-            const q_value *mine = &item->fields[f].value;
-            if (!q_slice_eq(item->fields[f].attr, t->unique[u]) || mine->type == Q_T_NULL)
-                continue;
-            for (uint32_t i = 0; i < t->count; i++) {
-                const mem_part *p = t->slots[i]->part;
-                if (!p || q_slice_eq(t->slots[i]->key, key) || !q_rule_visible(&p->stored, item->incarnation))
-                    continue;
-                const q_value *theirs = mem_value(p, t->unique[u]);
-                if (theirs && q_value_same(mine, theirs))
-                    return true;
-            }
-        }
+    const mem_table *t = mem_table_of(m, w->bucket, item->record);
+    for (uint32_t u = 0; u < t->unique_count; u++) {
+        const q_value *mine = sets(item, t->unique[u]);
+        if (mine && mine->type != Q_T_NULL && taken(t, w, keys, index, t->unique[u], mine))
+            return true;
+    }
     return false;
 }
 

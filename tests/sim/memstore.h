@@ -65,8 +65,8 @@ q_stored mem_stored(const mem_slot *slot);
 void mem_apply(mem_store *m, const q_writes *w, const q_item *item, q_slice key, uint64_t seq, int64_t time_us);
 /* The vote on one item but for UNIQUE and row locks. */
 q_no mem_vote(mem_store *m, const q_writes *w, const q_item *item, q_slice key, uint64_t seq);
-/* Another live part of the item's table that holds one of its UNIQUE values? */
-bool mem_unique_taken(mem_store *m, const q_writes *w, const q_item *item, q_slice key);
+/* Would another part hold one of the item's UNIQUE values after the transaction? `keys`: of all its items. */
+bool mem_unique_taken(mem_store *m, const q_writes *w, const q_slice *keys, uint32_t item);
 void mem_purge(mem_store *m, uint64_t upto);
 
 void mem_sync(mem_store *m);   /* what was applied so far survives a crash */

@@ -9,7 +9,8 @@ CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
 
 $(SIM): $(SIM_OBJ) $(call libs,$(SIM_LIBS))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_VARIANT) $(SIM_OBJ) -Wl,--start-group $(call libs,$(SIM_LIBS)) -Wl,--end-group $(LDLIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_VARIANT) $(SIM_OBJ) -Wl,--start-group $(call libs,$(SIM_LIBS)) -Wl,--end-group $(LDLIBS) -o $@
 
 SEEDS ?= 10000
 FROM  ?= 1
@@ -41,8 +42,24 @@ SIM_CONTRACT := $(patsubst tests/sim/contract/%.c,$(B)/tests/sim/contract/%,$(wi
 DEPFILES += $(SIM_CONTRACT:$(B)/%=$(B)/obj/%.d)
 $(SIM_CONTRACT): $(B)/%: $(B)/obj/%.o $(SIM_PARTS:%.c=$(B)/obj/%.o) $(call libs,workers wal schemas/wire schemas base)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_VARIANT) $< $(SIM_PARTS:%.c=$(B)/obj/%.o) -Wl,--start-group $(call libs,workers wal schemas/wire schemas base) -Wl,--end-group -lcmocka $(LDLIBS) -o $@
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_VARIANT) $< $(SIM_PARTS:%.c=$(B)/obj/%.o) -Wl,--start-group $(call libs,workers wal schemas/wire schemas base) -Wl,--end-group -lcmocka $(LDLIBS) -o $@
+
+# The engines' suite, its list of engines replaced by the simulated server of this kind.
+SIM_SUITE_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tests/contract/contract.c tests/contract/case_crash.c,$(wildcard tests/contract/*.c)) tests/sim/contract/memengine_world.c)
+SIM_SUITES := $(foreach e,postgres mongo neo4j influx,$(B)/tests/sim/contract/engine_$(e))
+$(B)/obj/tests/sim/contract/suite_%.o: tests/contract/contract.c tests/contract/contract.h workers/engine.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS) $(foreach e,embedded postgres mongo neo4j influx,-Dq_engine_$(e)=mem_$*) -c $< -o $@
+$(SIM_SUITES): $(B)/tests/sim/contract/engine_%: $(B)/obj/tests/sim/contract/suite_%.o $(SIM_SUITE_OBJ) $(SIM_PARTS:%.c=$(B)/obj/%.o) $(call libs,workers wal schemas/wire schemas base)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_VARIANT) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) -o $@
 
 .PHONY: sim-contract
-sim-contract: $(SIM_CONTRACT) ## the simulator's log and engines against the contracts of the real ones
-	@set -e; for t in $^; do echo "== $$t"; $$t; done
+sim-contract: $(SIM_CONTRACT) $(SIM_SUITES) ## the simulator's log and engines against the contracts of the real ones
+	@set -e; for t in $(SIM_CONTRACT); do echo "== $$t"; $$t; done
+	@set -e; for e in postgres mongo neo4j influx; do echo "== contract $$e of the simulator"; \
+	  $(B)/tests/sim/contract/engine_$$e --engine $$e --as $$e --uri mem: > $(B)/tests/sim/contract/$$e.log || \
+	  { grep -vE '^\[ (RUN|     OK|N/A)' $(B)/tests/sim/contract/$$e.log; exit 1; }; tail -1 $(B)/tests/sim/contract/$$e.log; done
