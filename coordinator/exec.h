@@ -25,6 +25,9 @@ Q_CHECK q_rc q_exec_plan(q_arena *arena, const q_catalog *catalog, const q_scrip
 /* Which engines it reads or writes (mask); known after the plan, an upper bound. */
 uint32_t q_exec_engines(const q_exec *x);
 
+/* A read-only transaction's result may take so many messages; without this, one (then RESULT_TOO_LARGE). Before start. */
+void q_exec_allow_parts(q_exec *x, uint32_t max_parts);
+
 /* All locks are granted. `seq` 0: read only. May be called again under the same locks with a new seq when a blind write's
  * precondition was refused with MISSING: then `blind` is false and the rows are read first. */
 void q_exec_start(q_exec *x, uint64_t seq, int64_t time_us, bool blind);
@@ -37,6 +40,8 @@ typedef enum q_exec_state {
 
 typedef struct q_exec_read { q_engine_id engine; q_read read; } q_exec_read; /* read_id: 1…, unique within the exec; the core maps it */
 
+typedef struct q_exec_part { uint32_t result_count; q_slice *results; } q_exec_part; /* the entries of one message's "results" */
+
 typedef struct q_exec_outcome {
     bool rollback;                   /* the client's own ROLLBACK: nothing to write */
     uint32_t participants;           /* mask; 0 for read only or when nothing changed */
@@ -45,12 +50,14 @@ typedef struct q_exec_outcome {
     const q_rec_event *events;       /* without seq: the core doesn't add to them; they hold (seq, index) already */
     q_slice *results;                /* JSON of each statement's entry of "results", in order */
     uint32_t result_count;
+    uint32_t part_count;             /* messages that the result takes: 1, unless q_exec_allow_parts allowed more */
+    const q_exec_part *parts;        /* parts[0] is `results`; a statement's rows go on in the next part's entry of the same number */
     bool may_be_missing;             /* a blind update or delete is among the writes: NO(MISSING) means start again, not abort */
     uint64_t read_us;                /* unused by exec: the core's own timing */
 } q_exec_outcome;
 
 q_exec_state q_exec_next(q_exec *x, const q_exec_read **reads, size_t *read_count, q_exec_outcome *outcome, q_err *err);
-/* Rows for one read. Copied. Q_FAIL when they don't fit what was asked (a defect or a hostile worker). More pages: the same
+/* Rows for one read. Copied; the same answer twice is ignored. Q_FAIL when they don't fit what was asked (a defect or a hostile worker). More pages: the same
  * read_id with `more` set; exec asks for the next page itself. */
 Q_CHECK q_rc q_exec_feed(q_exec *x, uint64_t read_id, const q_rows *rows, q_err *err);
 
