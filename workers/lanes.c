@@ -1,4 +1,5 @@
 #include "workers/lanes.h"
+#include "workers/stuck.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -257,6 +258,27 @@ q_box *q_box_of_seqs(q_spares *spares, q_queue *q, uint64_t epoch)
             seqs[n++] = b->entries[i]->msg.seqs[j];
     b->pub.seqs = seqs;
     b->pub.count = n;
+    return b;
+}
+
+q_box *q_box_of_stuck(q_spares *spares, q_stuck_txn *t, uint64_t epoch)
+{
+    q_box *b = q_box_new(spares, Q_J_COMMIT, Q_LANE_DECIDE, epoch);
+    if (!b)
+        return NULL;
+    b->units = Q_NEW(b->arena, q_unit);
+    b->works = Q_NEW(b->arena, q_txn_work);
+    q_slice writes = q_arena_copy(b->arena, t->unit.work.writes), bucket = q_arena_copy(b->arena, t->unit.bucket);
+    if (!b->units || !b->works || !writes.ptr || !bucket.ptr) {
+        q_box_free(b, spares);
+        return NULL;
+    }
+    b->units[0] = (q_unit){ t->unit.work, bucket };
+    b->units[0].work.writes = writes;
+    b->works[0] = b->units[0].work;
+    b->unit_count = b->window = 1;
+    b->stuck = t;
+    t->running = true;
     return b;
 }
 

@@ -49,7 +49,7 @@ typedef struct q_box {
     uint32_t from;              /* COMMIT: units before it are done */
     uint32_t window;            /* COMMIT: how many run at once: all, until one of them fails for good */
     const q_slice *read_buckets; /* READ: one per read */
-    struct q_stuck *stuck;      /* COMMIT: it is the retry of this one */
+    struct q_stuck_txn *stuck;  /* COMMIT: it is the retry of this one; NULL when that was forgotten meanwhile */
     bool running;
 } q_box;
 
@@ -82,6 +82,8 @@ void q_box_free(q_box *b, q_spares *spares);
  * means that all that waited was skipped: free it. */
 q_box *q_box_of_txns(q_spares *spares, q_queue *q, q_job_kind kind, uint64_t epoch, const q_aborted *aborted);
 q_box *q_box_of_seqs(q_spares *spares, q_queue *q, uint64_t epoch);
+/* The one stuck transaction; copied, so that the box outlives it. */
+q_box *q_box_of_stuck(q_spares *spares, struct q_stuck_txn *t, uint64_t epoch);
 /* Point reads that follow each other together, anything else by itself. */
 q_box *q_box_of_reads(q_spares *spares, q_queue *q, uint64_t epoch);
 

@@ -47,11 +47,11 @@ static q_rc connect_one(q_engine *e, pg_conn *c, q_err *err)
     snprintf(name, sizeof name, "quanta:%016llx:0:%.20s", (unsigned long long)e->cluster, e->worker);
     const char *keys[8] = { "dbname" }, *values[8] = { e->uri };
     int n = 1;
-    if (e->user) {
+    if (e->user && *e->user) {
         keys[n] = "user";
         values[n++] = e->user;
     }
-    if (e->password) {
+    if (e->password && *e->password) {
         keys[n] = "password";
         values[n++] = e->password;
     }

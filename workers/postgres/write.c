@@ -221,9 +221,10 @@ static void add_guards(writer *w, const q_writes *all, uint64_t epoch)
             seen = all->items[k].incarnation == all->items[i].incarnation && q_slice_eq(all->items[k].record, all->items[i].record);
         if (seen || all->items[i].op == Q_I_DDL)
             continue;
-        bindings q = { { pg_cstr(w->arena, all->bucket), pg_cstr(w->arena, all->items[i].record), pg_number(w->arena, all->items[i].incarnation) }, 3 };
-        add(w, Q_SLICE_LIT("SELECT 1 / (count(*) = 0)::int FROM \"_quanta\".objects WHERE bucket = $1 AND record = $2 AND"
-                           " (created > $3::bigint OR dropped > $3::bigint)"), &q, i);
+        bindings q = { { pg_cstr(w->arena, all->bucket), pg_cstr(w->arena, all->items[i].record), pg_number(w->arena, all->items[i].incarnation),
+                         pg_number(w->arena, all->bucket_incarnation) }, 4 };
+        add(w, Q_SLICE_LIT("SELECT 1 / (count(*) = 0)::int FROM \"_quanta\".objects WHERE bucket = $1 AND (record = $2 AND"
+                           " (created > $3::bigint OR dropped > $3::bigint) OR record = '' AND (created > $4::bigint OR dropped > $4::bigint))"), &q, i);
     }
 }
 

@@ -1,0 +1,300 @@
+/* results.c - what a finished job means: votes, acks, rows, states, questions; and what must run again. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "workers/participant.h"
+#include "workers/rules.h"
+
+enum {
+    ROWS_BYTES = Q_READ_MAX_BYTES, /* rows of several reads in one message */
+    KNOWN_PREPARED_MAX = 100000,
+};
+
+/* The next run of units of one bucket in [from, to). */
+static uint32_t same_bucket(const q_box *b, uint32_t from, uint32_t to)
+{
+    uint32_t i = from + 1;
+    while (i < to && q_slice_eq(b->units[i].bucket, b->units[from].bucket))
+        i++;
+    return i;
+}
+
+static void send_votes(q_worker *w, const q_box *b, q_worker_fx *fx)
+{
+    for (uint32_t i = 0, end; i < b->unit_count; i = end) {
+        end = same_bucket(b, i, b->unit_count);
+        q_msg m = q_worker_answer(w, Q_M_VOTE, b->pub.epoch, b->units[i].bucket, end - i);
+        m.votes = b->pub.votes + i;
+        q_worker_send_msg(w, fx, &m);
+    }
+}
+
+static void send_acks(q_worker *w, const q_box *b, uint32_t from, uint32_t to, q_worker_fx *fx)
+{
+    uint64_t *seqs = Q_NEW_ARRAY(fx->arena, uint64_t, to - from);
+    if (!seqs)
+        return;
+    for (uint32_t i = from; i < to; i++)
+        seqs[i - from] = b->units[i].work.seq;
+    for (uint32_t i = from, end; i < to; i = end) {
+        end = same_bucket(b, i, to);
+        q_msg m = q_worker_answer(w, Q_M_ACK, b->pub.epoch, b->units[i].bucket, end - i);
+        m.seqs = seqs + (i - from);
+        q_worker_send_msg(w, fx, &m);
+    }
+}
+
+static size_t rows_size(const q_rows *rows)
+{
+    size_t n = 64 + rows->error.len;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        n += 48 + q_value_size(&rows->rows[i].id);
+        for (uint32_t j = 0; j < rows->attr_count; j++)
+            n += q_value_size(&rows->rows[i].values[j]);
+    }
+    return n;
+}
+
+static void send_rows(q_worker *w, const q_box *b, q_worker_fx *fx)
+{
+    const q_job *j = &b->pub;
+    for (uint32_t i = 0, end; i < j->count; i = end) {
+        size_t bytes = rows_size(&j->rows[i]);
+        for (end = i + 1; end < j->count && q_slice_eq(b->read_buckets[i], b->read_buckets[end]); end++) {
+            size_t more = rows_size(&j->rows[end]);
+            if (bytes + more > ROWS_BYTES)
+                break;
+            bytes += more;
+        }
+        q_msg m = q_worker_answer(w, Q_M_ROWS, j->epoch, b->read_buckets[i], end - i);
+        m.rows = j->rows + i;
+        q_worker_send_msg(w, fx, &m);
+    }
+}
+
+static void note_failure(q_worker *w, const q_job *j, q_worker_fx *fx)
+{
+    static const char *const names[] = { "", "a prepare", "an apply", "a rollback", "a fence", "a sweep", "a read" };
+    w->stats.failures++;
+    snprintf(w->stats.last_error, sizeof w->stats.last_error, "%s", j->err.message);
+    q_fx_say(fx, "%s of %u failed: %s: %s", names[j->kind], j->count, q_code_name(j->err.code), j->err.message);
+}
+
+static void rest(q_worker *w, int64_t mono_us)
+{
+    w->backoff_ms = w->backoff_ms == 0 ? w->config.retry_ms : w->backoff_ms * 2;
+    if (w->backoff_ms > Q_BACKOFF_MAX_MS)
+        w->backoff_ms = Q_BACKOFF_MAX_MS;
+    w->decide_at_us = mono_us + (int64_t)w->backoff_ms * 1000;
+}
+
+static void rested(q_worker *w)
+{
+    w->backoff_ms = 0;
+    w->decide_at_us = 0;
+}
+
+/* An abort that came while the prepare ran found nothing to undo: undo it now. */
+static void undo_overtaken(q_worker *w, const q_box *b, q_worker_fx *fx)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; w->aborted && i < b->unit_count; i++)
+        n += q_aborted_has(w->aborted, b->units[i].work.seq);
+    if (n == 0)
+        return;
+    q_arena *arena = q_spares_take(&w->spares);
+    q_entry *e = arena ? Q_NEW(arena, q_entry) : NULL;
+    uint64_t *seqs = e ? Q_NEW_ARRAY(arena, uint64_t, n) : NULL;
+    if (!seqs) { /* the sweeper will find them */
+        q_spares_give(&w->spares, arena);
+        return;
+    }
+    e->arena = arena;
+    e->msg = q_worker_answer(w, Q_M_ABORT, w->known_epoch, Q_SLICE_NONE, n);
+    e->msg.seqs = seqs;
+    n = 0;
+    for (uint32_t i = 0; i < b->unit_count; i++)
+        if (q_aborted_has(w->aborted, b->units[i].work.seq))
+            seqs[n++] = b->units[i].work.seq;
+    q_worker_enqueue(w, &w->rollbacks, e, fx);
+}
+
+static void prepare_done(q_worker *w, q_box *b, q_worker_fx *fx)
+{
+    w->stats.prepared += b->unit_count;
+    undo_overtaken(w, b, fx);
+    if (b->pub.epoch == w->known_epoch)
+        send_votes(w, b, fx);
+}
+
+static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
+{
+    /* Durable in the engine, whatever epoch is known by now. */
+    if (!Q_SABOTAGED(w->config.sabotage, Q_SAB_ACK_BEFORE_APPLY))
+        send_acks(w, b, b->from, b->from + b->window, fx);
+    w->stats.applied += b->window;
+    w->stats.last_error[0] = '\0';
+    w->failing_since_us = 0;
+    rested(w);
+    if (b->stuck)
+        q_stuck_remove(&w->stuck, &w->spares, b->stuck);
+    uint32_t left = b->unit_count - b->from - b->window;
+    b->from += b->window;
+    b->window = b->window * 2 < left ? b->window * 2 : left;
+}
+
+/* A stuck one failed again: it rests by itself. */
+static void still_stuck(q_worker *w, q_stuck_txn *t, int64_t mono_us)
+{
+    t->running = false;
+    t->backoff_ms = t->backoff_ms == 0 ? w->config.retry_ms : t->backoff_ms * 2;
+    if (t->backoff_ms > Q_BACKOFF_MAX_MS)
+        t->backoff_ms = Q_BACKOFF_MAX_MS;
+    t->next_at_us = mono_us + (int64_t)t->backoff_ms * 1000;
+}
+
+/* Is the failure about something in the batch, or about the engine? */
+static bool about_the_batch(const q_job *j) { return j->rc == Q_FAIL || (j->rc == Q_RETRY && j->err.code != Q_E_ENGINE_DOWN); }
+
+/* True: the box is to be kept for another run. A batch that fails because of one transaction in it is halved until that one stands alone
+ * and can be set aside; whatever was applied of it is applied again, which changes nothing. */
+static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
+{
+    bool mine = b->pub.epoch == w->known_epoch;
+    if (b->pub.rc == Q_OK) {
+        applied(w, b, fx);
+        return mine && b->window > 0;
+    }
+    if (!mine)
+        return false;
+    if (w->failing_since_us == 0)
+        w->failing_since_us = mono_us;
+    if (!about_the_batch(&b->pub))
+        rest(w, mono_us);
+    if (b->stuck) {
+        still_stuck(w, b->stuck, mono_us);
+        return false;
+    }
+    if (!about_the_batch(&b->pub))
+        return true;
+    if (b->window > 1) {
+        b->window /= 2;
+        return true;
+    }
+    if (!q_stuck_add(&w->stuck, &w->spares, &b->units[b->from], mono_us, mono_us + (int64_t)w->config.retry_ms * 1000)) {
+        rest(w, mono_us);
+        return true;
+    }
+    q_fx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever", (unsigned long long)b->units[b->from].work.seq);
+    b->from++;
+    b->window = b->from < b->unit_count;
+    return b->window > 0;
+}
+
+static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
+{
+    const q_job *j = &b->pub;
+    bool told = j->rc == Q_OK, refused = j->rc == Q_FAIL && (j->state.epoch > j->epoch || (j->state.cluster && j->state.cluster != w->config.cluster));
+    if (told && j->epoch > w->fenced_epoch)
+        w->fenced_epoch = j->epoch;
+    if (told || refused) {
+        /* A refusal is an answer too: the coordinator has to see that its log is an old copy (B8). */
+        q_msg m = q_worker_answer(w, Q_M_STATE, j->epoch, Q_SLICE_NONE, 1);
+        m.state = &j->state;
+        q_worker_send_msg(w, fx, &m);
+    }
+    if (told) {
+        rested(w);
+        w->sweep_at_us = mono_us; /* what the last life left prepared is listed at once */
+    } else {
+        rest(w, mono_us);
+        /* Refused for good: until another FENCE comes, asking again changes nothing. */
+        if (!refused)
+            w->fence_due = true;
+    }
+}
+
+static int seq_cmp(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* B8. Who stays prepared from one sweep to the next, or from an epoch before this one, is asked about; the coordinator answers ABORT for
+ * those that aren't alive and sends the redo of those that are. */
+static void sweep_done(q_worker *w, q_box *b, q_worker_fx *fx)
+{
+    const q_job *j = &b->pub;
+    size_t n = j->prepared_count < KNOWN_PREPARED_MAX ? j->prepared_count : KNOWN_PREPARED_MAX, asked = 0;
+    uint64_t *found = malloc((n ? n : 1) * sizeof *found), *ask = Q_NEW_ARRAY(fx->arena, uint64_t, n + 1);
+    if (!found || !ask) {
+        free(found);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t seq = j->prepared_seqs[i];
+        found[i] = seq;
+        bool old = j->prepared_epochs[i] < w->known_epoch;
+        if (old || (w->prepared_count && bsearch(&seq, w->prepared, w->prepared_count, sizeof seq, seq_cmp)))
+            ask[asked++] = seq;
+    }
+    qsort(found, n, sizeof *found, seq_cmp);
+    free(w->prepared);
+    w->prepared = found;
+    w->prepared_count = n;
+    for (size_t i = 0; i < asked; i += Q_WIRE_MAX_TXNS) {
+        q_msg m = q_worker_answer(w, Q_M_ASK, w->known_epoch, Q_SLICE_NONE, (uint32_t)(asked - i < Q_WIRE_MAX_TXNS ? asked - i : Q_WIRE_MAX_TXNS));
+        m.seqs = ask + i;
+        q_worker_send_msg(w, fx, &m);
+    }
+}
+
+void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx)
+{
+    q_box *b = (q_box *)job; /* pub comes first */
+    assert(b->running && w->running[job->lane] > 0);
+    b->running = false;
+    w->running[job->lane]--;
+    bool room = q_fx_reserve(fx, Q_EFFECTS_RESERVED), again = false;
+    if (room && job->rc != Q_OK)
+        note_failure(w, job, fx);
+    switch (job->kind) {
+    case Q_J_PREPARE:
+        if (room)
+            prepare_done(w, b, fx);
+        break;
+    case Q_J_COMMIT:
+        again = commit_done(w, b, mono_us, fx);
+        break;
+    case Q_J_ROLLBACK:
+        /* Not tried again: the sweeper finds what is left. */
+        if (job->rc == Q_OK)
+            w->stats.undone += job->count;
+        else
+            rest(w, mono_us);
+        break;
+    case Q_J_FENCE:
+        if (job->epoch == w->known_epoch)
+            fence_done(w, b, mono_us, fx);
+        else
+            w->fence_due = true;
+        break;
+    case Q_J_SWEEP:
+        if (job->rc == Q_OK && room)
+            sweep_done(w, b, fx);
+        break;
+    case Q_J_READ:
+        w->stats.read += job->count;
+        if (room && job->epoch == w->known_epoch)
+            send_rows(w, b, fx);
+        break;
+    }
+    if (again) {
+        assert(!w->retry);
+        w->retry = b;
+    } else
+        q_box_free(b, &w->spares);
+    q_worker_pump(w, mono_us, fx);
+}
+
