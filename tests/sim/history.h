@@ -20,6 +20,7 @@ typedef struct sim_message { /* of quanta.requests */
     uint32_t variant;
     int64_t produced_us;
     q_slice value, request_id, timeout; /* request_id empty: the coordinator takes topic-partition-offset */
+    q_slice principal, reply_to;        /* scenarios: headers `authorization` and `reply-to` */
 } sim_message;
 
 typedef enum sim_status { ST_NONE = 0, ST_COMMITTED, ST_ROLLED_BACK, ST_ABORTED, ST_REJECTED } sim_status;
@@ -40,6 +41,7 @@ typedef struct sim_decision {
     uint64_t lsn, seq, epoch;
     bool committed, ended;   /* ended: an END of it is durable */
     uint32_t participants, event_count;
+    q_slice principal;
     int64_t durable_us;
     q_slice reply;
     sim_identity *identity;
@@ -74,7 +76,7 @@ typedef struct history {
     sim_list identities, decisions, events;
     uint32_t seq_slots;                  /* open addressing, a power of two: seq -> decision */
     sim_decision **by_seq;
-    bool tolerant;                       /* a scenario that restores an old log: what was durable may be gone */
+    bool tolerant;                       /* a scenario that restores an old log, or uses one id for two principals: ids are decided twice */
 } history;
 
 void history_init(history *h, sim *s);
@@ -82,7 +84,7 @@ void sim_list_add(q_arena *arena, sim_list *l, void *p);
 
 sim_identity *history_new_identity(history *h, int bucket);
 /* Appends to the topic. `own_id` false: without a request-id header (then the identity gets its name from the place). */
-const sim_message *history_produce(history *h, sim_identity *id, uint32_t variant, int32_t partition, bool own_id);
+sim_message *history_produce(history *h, sim_identity *id, uint32_t variant, int32_t partition, bool own_id);
 
 /* Called by mem_disk: every record that became durable. */
 void history_durable(void *ctx, uint64_t lsn, q_slice bytes);

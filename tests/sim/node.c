@@ -1,5 +1,7 @@
 #include "tests/sim/node.h"
 
+#include "coordinator/positions.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -286,7 +288,7 @@ static void carry_out(node *n)
 static void step(node *n, const item *it)
 {
     q_event ev = { .now_us = wall(n), .mono_us = mono(n) };
-    q_header headers[2];
+    q_header headers[4];
     switch (it->kind) {
     case IN_REQUEST:
         ev.kind = Q_EV_REQUEST;
@@ -296,6 +298,10 @@ static void step(node *n, const item *it)
             headers[ev.request.header_count++] = (q_header){ Q_SLICE_LIT("request-id"), it->request->request_id };
         if (it->request->timeout.len)
             headers[ev.request.header_count++] = (q_header){ Q_SLICE_LIT("timeout-ms"), it->request->timeout };
+        if (it->request->principal.len)
+            headers[ev.request.header_count++] = (q_header){ Q_SLICE_LIT("authorization"), it->request->principal };
+        if (it->request->reply_to.len)
+            headers[ev.request.header_count++] = (q_header){ Q_SLICE_LIT("reply-to"), it->request->reply_to };
         break;
     case IN_MESSAGE:
         ev.kind = Q_EV_MESSAGE;
@@ -401,6 +407,32 @@ static q_rc meta(node *n, const char *key, q_slice *out, q_err *err)
     return rc == Q_END ? q_err_set(err, Q_E_INTERNAL, "the log has no %s", key) : rc;
 }
 
+static q_rc authenticate(void *ctx, q_arena *arena, q_slice credentials, q_slice *principal, q_err *err)
+{
+    (void)ctx, (void)err;
+    *principal = credentials.len ? q_arena_copy(arena, credentials) : Q_SLICE_LIT("somebody");
+    return Q_OK;
+}
+
+/* B7: is it still the topic that the log's positions are about? */
+static q_rc check_topic(node *n, q_err *err)
+{
+    for (int32_t p = 0; p < SIM_PARTITIONS; p++) {
+        const sim_list *list = &n->w->h.partitions[p];
+        int64_t last;
+        uint8_t was[16], is[16];
+        if (!q_core_position_hash(n->core, p, &last, was))
+            continue;
+        if (last >= (int64_t)list->count)
+            return q_err_set(err, Q_E_INTERNAL, "partition %d ends at offset %u, but offset %lld was worked on", (int)p, list->count, (long long)last);
+        const sim_message *m = list->at[last];
+        q_positions_hash_message(q_slice_cstr(sim_bucket_names[m->identity->bucket]), m->value, is);
+        if (memcmp(is, was, 16) != 0)
+            return q_err_set(err, Q_E_INTERNAL, "partition %d holds another message at offset %lld: the topic was created again", (int)p, (long long)last);
+    }
+    return Q_OK;
+}
+
 static q_rc recover(node *n, q_err *err)
 {
     world *w = n->w;
@@ -408,7 +440,7 @@ static q_rc recover(node *n, q_err *err)
         .engines = Q_EN_BIT(Q_EN_POSTGRES) | Q_EN_BIT(Q_EN_MONGO) | Q_EN_BIT(Q_EN_NEO4J) | Q_EN_BIT(Q_EN_INFLUX),
         .max_in_flight = 64, .max_in_flight_bytes = 64 << 20, .max_request_bytes = 1 << 20, .default_timeout_ms = 300, .max_timeout_ms = 60000,
         .resend_ms = 15, .tail_flush_ms = 5, .dedupe_max_bytes = 64 << 20, .dedupe_window_us = (int64_t)86400 * 1000000,
-        .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage,
+        .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage, .authenticate = authenticate, .seq_block = 4096,
     };
     static const char *const allow[] = { "quanta.results*", "quanta.reply.*", NULL };
     config.reply_allow = allow;
@@ -433,6 +465,8 @@ static q_rc recover(node *n, q_err *err)
     }
     if (rc == Q_OK)
         rc = n->log->ops->scan(n->log, q_core_first_lsn(n->core), load_record, &l, err);
+    if (rc == Q_OK)
+        rc = check_topic(n, err);
     if (rc == Q_OK)
         rc = q_core_begin(n->core, wall(n), mono(n), n->fx, err);
     return rc;

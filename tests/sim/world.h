@@ -13,11 +13,17 @@ typedef struct clients clients;
 
 enum { SIM_MAX_WORKERS = 3 }; /* of one engine at a time */
 
+/* Scenarios: what becomes of each message as it is sent; `m` is decoded and lives until the end. */
+typedef enum net_fate { NET_PASS = 0, NET_DROP, NET_HOLD, NET_COPY /* passes, and a copy is held */ } net_fate;
+typedef net_fate (*net_filter)(void *ctx, q_engine_id engine, bool to_worker, const q_msg *m);
+
 typedef struct sim_net {
     uint32_t drop, twice, late;      /* of 10000 messages */
     int64_t latency_us, late_us;
     int64_t cut_until[Q_EN_COUNT];   /* no message between coordinator and this engine's workers gets through until then */
-    uint64_t counter;
+    net_filter filter;
+    void *filter_ctx;
+    sim_list held;
 } sim_net;
 
 typedef struct sim_options {
@@ -57,5 +63,8 @@ void world_fini(world *w);
 /* ---- net.c ---- */
 void net_to_workers(world *w, q_engine_id engine, q_slice bytes);
 void net_to_coordinator(world *w, q_engine_id from, q_slice bytes);
+/* What the filter holds back: how many, and on their way at last. */
+uint32_t net_held(const world *w);
+void net_release(world *w);
 
 #endif
