@@ -142,6 +142,18 @@ q_rc q_producer_send(q_producer *p, const char *topic, q_slice key, q_slice valu
     return code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL ? Q_RETRY : Q_FAIL;
 }
 
+void q_producer_prepare(q_producer *p, const char *topic, int timeout_ms)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    pthread_rwlock_rdlock(&p->lock);
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(p->rk, topic, NULL);
+    if (rkt && rd_kafka_metadata(p->rk, 0, rkt, &md, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(md);
+    if (rkt)
+        rd_kafka_topic_destroy(rkt);
+    pthread_rwlock_unlock(&p->lock);
+}
+
 size_t q_producer_flush(q_producer *p, int timeout_ms)
 {
     pthread_rwlock_rdlock(&p->lock);

@@ -282,6 +282,11 @@ void q_source_stop(q_source *s)
     if (!s)
         return;
     atomic_store(&s->stopping, true);
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(s->rk);
+    if (queue) {
+        rd_kafka_queue_yield(queue); /* its poll returns now: a command that ends shouldn't wait it out */
+        rd_kafka_queue_destroy(queue);
+    }
     pthread_join(s->thread, NULL);
     rd_kafka_consumer_close(s->rk);
     rd_kafka_destroy(s->rk);

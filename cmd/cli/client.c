@@ -161,9 +161,11 @@ static q_rc start_bus(q_client *c, q_err *err)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the threads inherit it: signals are for the caller's thread */
-    q_rc rc = q_source_start(&kafka, &source, CONNECT_MS, &c->source, err);
+    q_rc rc = q_producer_new(&kafka, NULL, NULL, &c->producer, err); /* first: it gets its id while the source looks around */
     if (rc == Q_OK)
-        rc = q_producer_new(&kafka, NULL, NULL, &c->producer, err);
+        rc = q_source_start(&kafka, &source, CONNECT_MS, &c->source, err);
+    if (rc == Q_OK)
+        q_producer_prepare(c->producer, "quanta.requests", CONNECT_MS);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
