@@ -4,11 +4,21 @@
 #include <assert.h>
 #include <strings.h>
 
+enum { NODES_AT_ONCE = 12 };
+
+/* Nodes come by the dozen: most of a tree is nodes, and each costs no more than a step of a pointer. */
 q_expr *q_build_expr(q_parser *p, q_expr_kind kind, q_pos pos)
 {
-    q_expr *e = q_parse_alloc(p, sizeof *e);
-    if (!e)
-        return NULL;
+    if (p->nodes_left == 0) {
+        p->nodes = q_arena_calloc(p->arena, NODES_AT_ONCE, sizeof *p->nodes);
+        if (!p->nodes) {
+            q_parse_fail(p, Q_E_LIMIT_MEMORY, pos, "the statement's tree needs more memory than one may have");
+            return NULL;
+        }
+        p->nodes_left = NODES_AT_ONCE;
+    }
+    q_expr *e = p->nodes++;
+    p->nodes_left--;
     e->kind = kind;
     e->height = 1;
     e->pos = pos;
@@ -238,16 +248,13 @@ void q_push_step_index(q_parser *p, q_tok t)
 
 q_expr *q_build_path1(q_parser *p, q_tok name)
 {
-    struct { q_expr e; q_slice name; } *both = q_parse_alloc(p, sizeof *both);
-    if (!both)
+    q_expr *e = q_build_expr(p, Q_X_PATH, name.pos);
+    if (!e)
         return NULL;
-    both->name = q_tok_name(p, name);
-    both->e.kind = Q_X_PATH;
-    both->e.height = 1;
-    both->e.pos = name.pos;
-    both->e.path.name_count = 1;
-    both->e.path.names = &both->name;
-    return &both->e;
+    e->name = q_tok_name(p, name);
+    e->path.name_count = 1;
+    e->path.names = &e->name;
+    return e;
 }
 
 q_expr *q_build_path(q_parser *p, q_pos pos, q_list names, q_list steps)
@@ -268,15 +275,17 @@ q_expr *q_build_path(q_parser *p, q_pos pos, q_list names, q_list steps)
 
 typedef enum fn_what { FN_NONE = 0, FN_AGGREGATE, FN_TYPED, FN_PATH, FN_EXISTS } fn_what;
 
-static const struct { const char *name; fn_what what; q_op op; q_type type; } functions[] = {
-    { "count", FN_AGGREGATE, Q_OP_COUNT, Q_T_NULL },   { "sum", FN_AGGREGATE, Q_OP_SUM, Q_T_NULL },
-    { "avg", FN_AGGREGATE, Q_OP_AVG, Q_T_NULL },       { "min", FN_AGGREGATE, Q_OP_MIN, Q_T_NULL },
-    { "max", FN_AGGREGATE, Q_OP_MAX, Q_T_NULL },       { "time", FN_TYPED, Q_OP_NONE, Q_T_TIME },
-    { "duration", FN_TYPED, Q_OP_NONE, Q_T_DURATION }, { "relation", FN_TYPED, Q_OP_NONE, Q_T_RELATION },
-    { "uuid", FN_TYPED, Q_OP_NONE, Q_T_UUID },         { "decimal", FN_TYPED, Q_OP_NONE, Q_T_DECIMAL },
-    { "bytes", FN_TYPED, Q_OP_NONE, Q_T_BYTES },       { "path", FN_PATH, Q_OP_NONE, Q_T_NULL },
-    { "exists", FN_EXISTS, Q_OP_NONE, Q_T_NULL },
+#define FN(name_, what_, op_, type_) { name_, sizeof(name_) - 1, what_, op_, type_ }
+static const struct { const char *name; size_t len; fn_what what; q_op op; q_type type; } functions[] = {
+    FN("duration", FN_TYPED, Q_OP_NONE, Q_T_DURATION), FN("relation", FN_TYPED, Q_OP_NONE, Q_T_RELATION),
+    FN("time", FN_TYPED, Q_OP_NONE, Q_T_TIME),         FN("path", FN_PATH, Q_OP_NONE, Q_T_NULL),
+    FN("count", FN_AGGREGATE, Q_OP_COUNT, Q_T_NULL),   FN("sum", FN_AGGREGATE, Q_OP_SUM, Q_T_NULL),
+    FN("avg", FN_AGGREGATE, Q_OP_AVG, Q_T_NULL),       FN("min", FN_AGGREGATE, Q_OP_MIN, Q_T_NULL),
+    FN("max", FN_AGGREGATE, Q_OP_MAX, Q_T_NULL),       FN("exists", FN_EXISTS, Q_OP_NONE, Q_T_NULL),
+    FN("uuid", FN_TYPED, Q_OP_NONE, Q_T_UUID),         FN("decimal", FN_TYPED, Q_OP_NONE, Q_T_DECIMAL),
+    FN("bytes", FN_TYPED, Q_OP_NONE, Q_T_BYTES),
 };
+#undef FN
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
 /* The function's row, or -1 after an error. */
@@ -284,11 +293,12 @@ static int function(q_parser *p, q_tok t)
 {
     q_slice name = q_tok_slice(p, t);
     const char *names[FUNCTIONS];
-    for (int i = 0; i < FUNCTIONS; i++) {
-        names[i] = functions[i].name;
-        if (strlen(functions[i].name) == name.len && strncasecmp(functions[i].name, name.ptr, name.len) == 0)
+    for (int i = 0; i < FUNCTIONS; i++)
+        if (functions[i].len == name.len && (name.ptr[0] | 0x20) == functions[i].name[0] &&
+            strncasecmp(functions[i].name, name.ptr, name.len) == 0)
             return i;
-    }
+    for (int i = 0; i < FUNCTIONS; i++)
+        names[i] = functions[i].name;
     q_parse_fail(p, Q_E_QQL_SYNTAX, t.pos, "there is no function \"%.*s\"", (int)(name.len > 60 ? 60 : name.len), name.ptr);
     const char *near = q_word_nearest(name, names, FUNCTIONS);
     if (near)

@@ -200,9 +200,12 @@ static bool check_all(q_checker *c, q_slice bucket)
 q_rc q_ql_check(q_arena *arena, q_script *script, const q_catalog *catalog, q_slice bucket, const q_param *params, size_t param_count,
                 q_err *err)
 {
-    q_checker c = { .arena = arena, .catalog = catalog, .script = script, .params = params, .param_count = param_count, .err = err };
+    q_checker c = { .arena = arena, .catalog = catalog, .script = script, .params = params, .param_count = param_count, .err = err,
+                    .pack = Q_BUF_INIT(Q_MAX_DOC_BYTES) };
     *err = Q_ERR_INIT;
-    if (check_all(&c, bucket))
+    bool ok = check_all(&c, bucket);
+    q_buf_free(&c.pack);
+    if (ok)
         return Q_OK;
     err->statement = c.stmt ? c.stmt->number : 0;
     return Q_FAIL;

@@ -27,6 +27,9 @@ typedef struct q_checker {
     q_aggregates aggregates;
     bool aggregate_seen;
     bool subqueries;          /* ASSERT, outside of its subqueries */
+    unsigned brackets;        /* objects and arrays around the expression at hand */
+    q_buf pack;               /* the document being packed */
+    bool foreign_document;    /* it holds a parameter's document */
 } q_checker;
 
 /* ---- errors ---- */
@@ -65,9 +68,11 @@ static inline bool q_is_number(q_type t) { return t == Q_T_INT || t == Q_T_FLOAT
 bool q_literal_to(q_checker *c, q_expr *e, q_type to);    /* exactly, or an error */
 void q_literal_try(q_checker *c, q_expr *e, q_type to);   /* exactly, or unchanged */
 bool q_literal_to_relation(q_checker *c, q_expr *e, const q_attr *attr);
-bool q_fold_array(q_checker *c, q_expr *e);  /* children are checked */
-bool q_fold_object(q_checker *c, q_expr *e);
+void q_literal_put(q_expr *e, const q_value *v);
 bool q_check_assign(q_checker *c, q_assign *a); /* attr is resolved; coerces, or says why not */
+
+/* ---- objects and arrays (check_doc.c) ---- */
+bool q_check_composite(q_checker *c, q_expr *e);
 
 /* ---- statements (check_stmt.c, check_select.c) ---- */
 bool q_check_insert(q_checker *c, q_stmt *s);

@@ -246,14 +246,6 @@ static bool check_aggregate(q_checker *c, q_expr *e)
     }
 }
 
-static bool check_children(q_checker *c, q_expr *e)
-{
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        if (!q_check_expr(c, e->args[i]))
-            return false;
-    return true;
-}
-
 static bool check_subquery(q_checker *c, q_expr *e)
 {
     q_stmt *sub = e->select.stmt;
@@ -263,11 +255,18 @@ static bool check_subquery(q_checker *c, q_expr *e)
     }
     if (e->kind == Q_X_SUBQUERY && (sub->star || sub->column_count != 1))
         return q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "a subquery that is a value has one column");
-    q_checker inner = *c;
-    inner.subqueries = false;
+    q_checker outer = *c;
+    c->subqueries = false;
+    c->brackets = 0;
     sub->number = c->stmt->number;
-    if (!q_check_select(&inner, sub))
+    if (!q_check_select(c, sub))
         return false;
+    c->subqueries = true;
+    c->brackets = outer.brackets;
+    c->record = outer.record;
+    c->place = outer.place;
+    c->aggregates = outer.aggregates;
+    c->aggregate_seen = outer.aggregate_seen;
     e->type = e->kind == Q_X_EXISTS ? Q_T_BOOL : sub->columns[0].expr->type;
     e->select.index = c->stmt->select_count;
     if (c->stmt->select_count % 4 == 0) {
@@ -305,8 +304,8 @@ bool q_check_expr(q_checker *c, q_expr *e)
         e->type = Q_T_BOOL;
         return q_check_expr(c, e->a);
     case Q_X_AGGREGATE: return check_aggregate(c, e);
-    case Q_X_OBJECT: return check_children(c, e) && q_fold_object(c, e);
-    case Q_X_ARRAY: return check_children(c, e) && q_fold_array(c, e);
+    case Q_X_OBJECT:
+    case Q_X_ARRAY: return q_check_composite(c, e);
     case Q_X_AT:
         q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "AT gives a metric's sample its time: only as the whole value of a metric");
         return false;

@@ -1,4 +1,4 @@
-/* Literals become values of the attribute that they meet; constant objects and arrays become documents. */
+/* Literals become values of the attribute that they meet. */
 #include "quantaql/check.h"
 
 /* ---- scalars ---- */
@@ -23,7 +23,7 @@ static q_rc convert(q_checker *c, q_expr *e, q_type to, q_value *out)
     return q_value_coerce(c->arena, &e->value, to, out, c->err);
 }
 
-static void put(q_expr *e, const q_value *v)
+void q_literal_put(q_expr *e, const q_value *v)
 {
     e->value = *v;
     e->type = v->type;
@@ -37,7 +37,7 @@ bool q_literal_to(q_checker *c, q_expr *e, q_type to)
         return true;
     if (convert(c, e, to, &v) != Q_OK)
         return c->err->code == Q_E_QQL_TYPE ? type_error(c, e, to) : q_check_placed(c, e->pos);
-    put(e, &v);
+    q_literal_put(e, &v);
     return true;
 }
 
@@ -47,7 +47,7 @@ void q_literal_try(q_checker *c, q_expr *e, q_type to)
     if (e->kind != Q_X_LITERAL || e->value.type == to || e->value.type == Q_T_NULL)
         return;
     if (convert(c, e, to, &v) == Q_OK)
-        put(e, &v);
+        q_literal_put(e, &v);
     else
         *c->err = Q_ERR_INIT;
 }
@@ -108,96 +108,8 @@ bool q_literal_to_relation(q_checker *c, q_expr *e, const q_attr *attr)
     for (uint32_t i = 0; i < count; i++)
         if (!check_id(c, e->pos, &items[i], type, attr, &ids[i]))
             return false;
-    put(e, &(q_value){ .type = Q_T_RELATION, .rel = { ids, count } });
+    q_literal_put(e, &(q_value){ .type = Q_T_RELATION, .rel = { ids, count } });
     return true;
-}
-
-/* ---- objects and arrays ---- */
-
-static bool all_literals(const q_expr *e)
-{
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        if (e->args[i]->kind != Q_X_LITERAL)
-            return false;
-    return true;
-}
-
-static bool no_relations(q_checker *c, const q_expr *e)
-{
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        if (e->args[i]->type == Q_T_RELATION) {
-            q_check_fail(c, Q_E_QQL_TYPE, e->args[i]->pos, "a document can't hold a relation");
-            q_err_hint(c->err, "Relations are attributes of their own; a document may hold the id as text.");
-            return false;
-        }
-    return true;
-}
-
-static bool fold(q_checker *c, q_expr *e)
-{
-    q_value few[16], *values = few;
-    q_slice doc;
-    if (e->arg_count > sizeof few / sizeof few[0]) {
-        values = q_arena_alloc(c->arena, e->arg_count * sizeof *values);
-        if (!values)
-            return q_check_memory(c, e->pos);
-    }
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        values[i] = e->args[i]->value;
-    q_rc rc = e->kind == Q_X_OBJECT ? q_doc_make_map(c->arena, e->keys, values, e->arg_count, &doc, c->err)
-                                    : q_doc_make_array(c->arena, values, e->arg_count, &doc, c->err);
-    if (rc != Q_OK)
-        return q_check_placed(c, e->pos);
-    e->kind = Q_X_LITERAL;
-    e->args = NULL;
-    e->keys = NULL;
-    e->arg_count = 0;
-    put(e, &(q_value){ .type = Q_T_DOC, .s = doc });
-    return true;
-}
-
-bool q_fold_object(q_checker *c, q_expr *e)
-{
-    e->type = Q_T_DOC;
-    if (!no_relations(c, e))
-        return false;
-    return !all_literals(e) || fold(c, e);
-}
-
-static bool fold_relations(q_checker *c, q_expr *e)
-{
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        count += e->args[i]->value.rel.count;
-    if (count > Q_MAX_RELATION_IDS)
-        return q_check_fail(c, Q_E_QQL_LIMIT, e->pos, "a relation may hold %d ids", Q_MAX_RELATION_IDS);
-    q_value *ids = q_arena_alloc(c->arena, count * sizeof *ids);
-    if (!ids)
-        return q_check_memory(c, e->pos);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        for (uint32_t k = 0; k < e->args[i]->value.rel.count; k++)
-            ids[n++] = e->args[i]->value.rel.items[k];
-    e->kind = Q_X_LITERAL;
-    e->args = NULL;
-    e->arg_count = 0;
-    put(e, &(q_value){ .type = Q_T_RELATION, .rel = { ids, n } });
-    return true;
-}
-
-bool q_fold_array(q_checker *c, q_expr *e)
-{
-    uint32_t relations = 0;
-    for (uint32_t i = 0; i < e->arg_count; i++)
-        relations += e->args[i]->type == Q_T_RELATION;
-    if (relations > 0 && relations == e->arg_count) {
-        e->type = Q_T_RELATION;
-        return !all_literals(e) || fold_relations(c, e);
-    }
-    e->type = Q_T_DOC;
-    if (!no_relations(c, e))
-        return false;
-    return !all_literals(e) || fold(c, e);
 }
 
 /* ---- INSERT and SET: a value for an attribute ---- */

@@ -111,12 +111,12 @@ static void hint(q_parser *p, const bool *accepted, int terminals, int token, q_
         q_parse_hint(p, "Quotation marks make a string; a name stands alone or in backticks.");
 }
 
-void q_expect_error(q_parser *p, const q_lexer *start, int token, q_tok found)
+void q_expect_error(q_parser *p, int token, q_tok found)
 {
     bool accepted[MAX_TERMINALS] = { false }, kept[MAX_TERMINALS];
     wording w = { .count = 0 };
     char expected[200];
-    int terminals = q_grammar_expected(start, found.offset, accepted, MAX_TERMINALS);
+    int terminals = q_grammar_expected(&p->start, found.offset, accepted, MAX_TERMINALS);
     if (terminals > MAX_TERMINALS)
         terminals = MAX_TERMINALS;
     memcpy(kept, accepted, sizeof kept);

@@ -9,6 +9,7 @@
 #endif
 #include "quantaql/parser.h"
 #define YYNOERRORRECOVERY 1
+static void q_grammar(void *yyp, int yymajor, q_tok yyminor); /* has one caller, into whose loop it is compiled */
 #pragma GCC diagnostic ignored "-Wunused-variable" /* p, where no action of a kind uses it */
 }
 %name q_grammar
@@ -20,6 +21,9 @@
 %stack_size 1200
 %stack_overflow { p->overflow = true; }
 %syntax_error { (void)TOKEN; p->unexpected = true; }
+
+/* The first terminals, in this order: the driver counts brackets. */
+%token LP LBRACE LBRACKET RP RBRACE RBRACKET.
 
 %fallback ID ADD ASC ASSERT AT BEGIN BUCKET BUCKETS BY CASCADE COMMIT DESC DOCUMENT EXISTS FIRST GROUP IF LAST LIMIT MANY METRIC
     NULLS OFFSET ONE ORDER RECORD RECORDS RELATION REQUIRED ROLLBACK SCALAR SHOW TO TRANSACTION UNIQUE UNIT USE.
@@ -63,14 +67,20 @@ rows(A) ::= rows(A) COMMA row.
 row(A) ::= LBRACE(T) RBRACE.                { A = q_mark(p); q_push_row(p, T, (q_list){ 0, NULL }); }
 row(A) ::= LBRACE(T) members(M) RBRACE.     { q_list l = q_finish(p, M, sizeof(q_member)); A = q_mark(p); q_push_row(p, T, l); }
 
+/* Few reductions for what texts hold most of: an item and the list before it are one rule. */
 %type members { uint32_t }
-members(A) ::= member(M).                   { A = M; }
-members(A) ::= members(A) COMMA member.
-%type member { uint32_t }
-member(A) ::= anyname(K) COLON value(E).    { A = q_mark(p); q_push_member(p, K, false, E); }
-member(A) ::= STRING(K) COLON value(E).     { A = q_mark(p); q_push_member(p, K, true, E); }
-value(A) ::= expr(A).
-value(A) ::= expr(E) AT(T) expr(F).         { A = q_build_binary(p, Q_OP_NONE, T, E, F); }
+members(A) ::= anyname(K) COLON expr(E).             { A = q_mark(p); q_push_member(p, K, false, E); }
+members(A) ::= STRING(K) COLON expr(E).              { A = q_mark(p); q_push_member(p, K, true, E); }
+members(A) ::= members(A) COMMA anyname(K) COLON expr(E). { q_push_member(p, K, false, E); }
+members(A) ::= members(A) COMMA STRING(K) COLON expr(E).  { q_push_member(p, K, true, E); }
+members(A) ::= anyname(K) COLON expr(E) AT(T) expr(F).
+    { A = q_mark(p); q_push_member(p, K, false, q_build_binary(p, Q_OP_NONE, T, E, F)); }
+members(A) ::= STRING(K) COLON expr(E) AT(T) expr(F).
+    { A = q_mark(p); q_push_member(p, K, true, q_build_binary(p, Q_OP_NONE, T, E, F)); }
+members(A) ::= members(A) COMMA anyname(K) COLON expr(E) AT(T) expr(F).
+    { q_push_member(p, K, false, q_build_binary(p, Q_OP_NONE, T, E, F)); }
+members(A) ::= members(A) COMMA STRING(K) COLON expr(E) AT(T) expr(F).
+    { q_push_member(p, K, true, q_build_binary(p, Q_OP_NONE, T, E, F)); }
 
 /* ---- SELECT ---- */
 statement ::= select(S).                    { q_build_select_stmt(p, S); }
@@ -126,9 +136,13 @@ statement ::= UPDATE(T) ID(N) SET sets(M) where(W). { q_build_update(p, T, N, q_
 %type set { uint32_t }
 sets(A) ::= set(S).                         { A = S; }
 sets(A) ::= sets(A) COMMA set.
-set(A) ::= path(P) EQ value(E).             { A = q_mark(p); q_push_set(p, P, Q_SET, E); }
-set(A) ::= path(P) ADD_TO value(E).         { A = q_mark(p); q_push_set(p, P, Q_SET_ADD, E); }
-set(A) ::= path(P) TAKE_FROM value(E).      { A = q_mark(p); q_push_set(p, P, Q_SET_REMOVE, E); }
+set(A) ::= target(P) EQ value(E).           { A = q_mark(p); q_push_set(p, P, Q_SET, E); }
+set(A) ::= target(P) ADD_TO value(E).       { A = q_mark(p); q_push_set(p, P, Q_SET_ADD, E); }
+set(A) ::= target(P) TAKE_FROM value(E).    { A = q_mark(p); q_push_set(p, P, Q_SET_REMOVE, E); }
+target(A) ::= ID(N).                        { A = q_build_path1(p, N); }
+target(A) ::= path(A).
+value(A) ::= expr(A).
+value(A) ::= expr(E) AT(T) expr(F).         { A = q_build_binary(p, Q_OP_NONE, T, E, F); }
 statement ::= DELETE(T) FROM ID(N) where(W). { q_build_delete(p, T, N, W); }
 
 /* ---- expressions ---- */
@@ -139,6 +153,7 @@ expr(A) ::= TRUE(T).                        { A = q_build_bool(p, T, true); }
 expr(A) ::= FALSE(T).                       { A = q_build_bool(p, T, false); }
 expr(A) ::= NULL(T).                        { A = q_build_null(p, T); }
 expr(A) ::= PARAM(T).                       { A = q_build_param(p, T); }
+expr(A) ::= ID(N).                          { A = q_build_path1(p, N); }
 expr(A) ::= path(A).
 expr(A) ::= LP expr(E) RP.                  { A = E; }
 expr(A) ::= LP(T) select(S) RP.             { A = q_build_subquery(p, T, S); }
@@ -205,8 +220,7 @@ arrow_list(A) ::= arrow_list(A) ARROW ID(O). { q_push_name(p, O); }
 tail(A) ::= DOT anyname(N).                 { A = q_mark(p); q_push_name(p, N); }
 tail(A) ::= tail(A) DOT anyname(N).         { q_push_name(p, N); }
 
-/* ---- paths: names, then perhaps [index] or ["key"] and what follows it ---- */
-path(A) ::= ID(N).                          { A = q_build_path1(p, N); }
+/* ---- paths of more than one name; and those with [index] or ["key"] and what follows it ---- */
 path(A) ::= ID(N) steps(S).                 { q_list s = q_finish(p, S, sizeof(q_step));
                                               uint32_t m = q_mark(p); q_push_name(p, N);
                                               A = q_build_path(p, N.pos, q_finish(p, m, sizeof(q_slice)), s); }
@@ -272,7 +286,42 @@ relation_flags(A) ::= relation_flags(A) ONE.      { A.one = true; }
 relation_flags(A) ::= relation_flags(A) REQUIRED. { A.required = true; }
 
 %code {
-size_t q_grammar_size(void) { return sizeof(yyParser); }
+/* The driver. It stands here so that the automaton becomes a part of its loop: a call for each token costs as much as its work. */
+uint32_t q_grammar_run(q_parser *p)
+{
+    yyParser automaton;
+    uint32_t number = 0, depth = 0;
+    bool counted = false;
+    int id, before = Q_TK_SEMI;
+    q_grammarInit(&automaton, p);
+    do {
+        q_tok tok;
+        id = q_lex(&p->lexer, &tok);
+        if (before == Q_TK_SEMI && id != Q_TK_SEMI && id != 0) { /* a statement begins */
+            counted = id != Q_TK_USE && id != Q_TK_BEGIN && id != Q_TK_COMMIT && id != Q_TK_ROLLBACK;
+            number += counted;
+        }
+        before = id;
+        if (id <= Q_TK_RBRACKET) { /* the brackets are the first terminals; and the end */
+            if (id >= Q_TK_RP)
+                depth -= depth > 0;
+            else if (id && ++depth > Q_QL_MAX_DEPTH)
+                q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "brackets may nest %d levels deep", Q_QL_MAX_DEPTH);
+        } else if (id == Q_TK_ERROR) {
+            q_parse_lex_error(p, tok);
+        }
+        if (p->failed)
+            break;
+        q_grammar(&automaton, id, tok);
+        if (p->failed)
+            break;
+        if (p->unexpected)
+            q_expect_error(p, id, tok);
+        else if (p->overflow)
+            q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "expressions may nest %d levels deep", Q_QL_MAX_DEPTH);
+    } while (id != 0 && !p->failed);
+    return counted ? number : 0;
+}
 
 /* What the automaton would do with `token` in `state`, without the fallback of keywords to names. */
 static YYACTIONTYPE strict_action(YYACTIONTYPE state, int token)

@@ -241,7 +241,7 @@ again:
 }
 
 /* `a = b NOT IN (…)` must be refused like `a = b IN (…)`: the pair has the precedence of IN, which a NOT alone can't have. */
-static int scan_not(q_lexer *lx, q_tok *tok)
+__attribute__((noinline)) static int scan_not(q_lexer *lx, q_tok *tok)
 {
     q_lexer saved = *lx;
     q_tok next;

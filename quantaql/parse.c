@@ -1,4 +1,4 @@
-/* From text to an unchecked tree: the driver of lexer and automaton. */
+/* From text to an unchecked tree: limits, encoding, errors, lists; the driver of lexer and automaton is in grammar.y. */
 #include "quantaql/parser.h"
 #include "quantaql/grammar.h"
 
@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { AUTOMATON_BYTES = 40 * 1024, FIRST_SCRATCH = 4096 };
+enum { FIRST_SCRATCH = 4096 };
 
 void q_at(q_err *err, q_pos pos)
 {
@@ -93,7 +93,7 @@ q_list q_finish(q_parser *p, uint32_t mark, size_t item_size)
 
 /* ---- errors of the lexer ---- */
 
-static void lex_error(q_parser *p, const q_lexer *start, q_tok tok)
+void q_parse_lex_error(q_parser *p, q_tok tok)
 {
     const q_lexer *lx = &p->lexer;
     q_slice text = q_tok_slice(p, tok);
@@ -117,7 +117,7 @@ static void lex_error(q_parser *p, const q_lexer *start, q_tok tok)
         return;
     case Q_LEX_CHARACTER:
     case Q_LEX_OK:
-        q_expect_error(p, start, Q_TK_ERROR, tok);
+        q_expect_error(p, Q_TK_ERROR, tok);
     }
 }
 
@@ -139,61 +139,8 @@ static q_rc encoding_error(q_slice text, size_t at, q_err *err)
 
 /* ---- the run ---- */
 
-static void run(q_parser *p, void *automaton, uint32_t *number)
-{
-    q_lexer start = p->lexer;
-    int depth = 0, id;
-    bool first_word = true, counted = false;
-    do {
-        q_tok tok;
-        id = q_lex(&p->lexer, &tok);
-        if (first_word && id != Q_TK_SEMI && id != 0) {
-            counted = id != Q_TK_USE && id != Q_TK_BEGIN && id != Q_TK_COMMIT && id != Q_TK_ROLLBACK;
-            *number += counted;
-            first_word = false;
-        }
-        switch (id) {
-        case Q_TK_LP:
-        case Q_TK_LBRACE:
-        case Q_TK_LBRACKET:
-            if (++depth > Q_QL_MAX_DEPTH)
-                q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "brackets may nest %d levels deep", Q_QL_MAX_DEPTH);
-            break;
-        case Q_TK_RP:
-        case Q_TK_RBRACE:
-        case Q_TK_RBRACKET:
-            depth -= depth > 0;
-            break;
-        case Q_TK_SEMI:
-            first_word = true;
-            break;
-        case Q_TK_ERROR:
-            lex_error(p, &start, tok);
-            break;
-        default:
-            break;
-        }
-        if (p->failed)
-            break;
-        q_grammar(automaton, id, tok);
-        if (p->failed)
-            break;
-        if (p->unexpected)
-            q_expect_error(p, &start, id, tok);
-        else if (p->overflow)
-            q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "expressions may nest %d levels deep", Q_QL_MAX_DEPTH);
-    } while (id != 0 && !p->failed);
-    if (p->failed && !p->err->statement && counted)
-        p->err->statement = *number;
-    if (!p->failed && p->script->count == 0) {
-        q_tok end = { .pos = q_lex_pos(&p->lexer, p->lexer.limit) };
-        q_parse_fail(p, Q_E_QQL_SYNTAX, end.pos, "expected a statement, found the end of the text");
-    }
-}
-
 q_rc q_ql_parse(q_arena *arena, q_slice text, q_script **out, q_err *err)
 {
-    _Alignas(16) char automaton[AUTOMATON_BYTES];
     char scratch[FIRST_SCRATCH];
     bool ascii;
     size_t bad;
@@ -209,13 +156,15 @@ q_rc q_ql_parse(q_arena *arena, q_slice text, q_script **out, q_err *err)
     script->text = copy;
 
     q_parser p = { .arena = arena, .script = script, .err = err, .scratch = scratch, .scratch_cap = sizeof scratch };
-    uint32_t number = 0;
     q_lex_init(&p.lexer, copy.ptr, copy.len, ascii);
-    assert(q_grammar_size() <= sizeof automaton);
-    q_grammarInit(automaton, &p);
-    run(&p, automaton, &number);
-    if (p.failed)
+    p.start = p.lexer;
+    uint32_t number = q_grammar_run(&p);
+    if (!p.failed && script->count == 0)
+        q_parse_fail(&p, Q_E_QQL_SYNTAX, q_lex_pos(&p.lexer, p.lexer.limit), "expected a statement, found the end of the text");
+    if (p.failed) {
+        err->statement = number;
         return Q_FAIL;
+    }
     *out = script;
     return Q_OK;
 }

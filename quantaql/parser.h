@@ -59,11 +59,13 @@ typedef struct q_parser {
     q_arena *arena;
     q_script *script;
     uint32_t stmt_cap;
-    q_lexer lexer;
+    q_lexer lexer, start; /* now, and at the beginning */
     bool failed;       /* err is set */
     bool unexpected;   /* the automaton refused the last token */
     bool overflow;     /* its stack is full */
     q_err *err;
+    q_expr *nodes;     /* the next of a handful from the arena */
+    uint32_t nodes_left;
     /* Scratch stack. */
     char *scratch;
     size_t scratch_len, scratch_cap;
@@ -146,13 +148,14 @@ void q_build_ddl_alter(q_parser *p, q_tok at, q_tok name, bool if_exists, bool i
 void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_tok close);
 
 /* ---- the automaton (grammar.y) and what it expected (expect.c) ---- */
-size_t q_grammar_size(void);
-void q_grammarInit(void *yyp, q_parser *p);
-void q_grammar(void *yyp, int token, q_tok value);
+/* Parses p's text; p->failed says how it went. Returns the number of the statement at which it stopped, 0 for one without a number. */
+uint32_t q_grammar_run(q_parser *p);
+/* An error of the lexer (parse.c). */
+void q_parse_lex_error(q_parser *p, q_tok tok);
 /* Replays the text up to byte `offset` and marks, for each terminal, whether it may come there. Returns how many terminals there are. */
 int q_grammar_expected(const q_lexer *start, uint32_t offset, bool *accepted, int max);
 /* Fills the message of an unexpected token: what was found, what was expected, a hint for a misspelt word. */
-void q_expect_error(q_parser *p, const q_lexer *start, int token, q_tok found);
+void q_expect_error(q_parser *p, int token, q_tok found);
 
 /* ---- encoding (encoding.c) ---- */
 /* Whether text is UTF-8 without NUL; otherwise *at is the first bad byte. */
