@@ -8,7 +8,7 @@ B       := build/$(VARIANT)
 GEN     := build/gen
 CC      ?= gcc
 
-MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres bus
+MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo bus
 DEPS_base             :=
 DEPS_schemas          := base
 DEPS_schemas/wire     := schemas $(DEPS_schemas)
@@ -18,8 +18,9 @@ DEPS_coordinator      := quantaql wal $(DEPS_wal)
 DEPS_workers          := schemas/wire $(DEPS_schemas/wire)
 DEPS_workers/embedded := workers $(DEPS_workers)
 DEPS_workers/postgres := workers $(DEPS_workers)
+DEPS_workers/mongo    := workers $(DEPS_workers)
 DEPS_bus              := base
-ALL_LIBS := bus workers/embedded workers/postgres workers coordinator quantaql wal schemas/wire schemas base
+ALL_LIBS := bus workers/embedded workers/postgres workers/mongo workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CSTD   := -std=c17 -D_GNU_SOURCE
@@ -36,7 +37,7 @@ CC := clang
 WARN := -Wall -Wextra -Wno-gnu -Werror
 endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
-LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
+LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -lmongoc-1.0 -lbson-1.0 -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
 
 # V=1 shows the commands.
 ifeq ($(V),)
