@@ -18,7 +18,10 @@ void check_serial(world *w, model *final);
 void check_state(world *w, const model *final);
 /* "open": nothing is prepared, undecided or not ended. */
 void check_nothing_open(world *w);
-/* "events": complete, in order per record, once each after removing duplicates. */
-void check_events(world *w);
+/* "events": of committed transactions only, in order per record, the same (seq, index) always the same. The list is of first occurrences. */
+typedef struct event_index event_index;
+event_index *check_events(world *w);
+/* "events": those of transaction `seq` tell what the model says that it changed; `m` is as it left it. */
+void check_events_of(world *w, const event_index *x, uint64_t seq, int bucket, const model *m, const model_result *changed);
 
 #endif

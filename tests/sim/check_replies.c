@@ -117,6 +117,4 @@ void check_all(world *w)
         check_serial(w, &final);
     if (!w->s.failed)
         check_state(w, &final);
-    if (!w->s.failed)
-        check_events(w);
 }

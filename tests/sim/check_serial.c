@@ -155,7 +155,7 @@ static void explain(world *w, model *m, seen *list, uint32_t count, uint32_t pre
 
 /* ---- the order itself ---- */
 
-static void replay(world *w, model *m, entry *e, model_result *res)
+static void replay(world *w, model *m, const event_index *events, entry *e, model_result *res)
 {
     model_run(m, e->txn, e->d->seq, res);
     const char *id = e->d->identity->request_id.ptr;
@@ -166,6 +166,7 @@ static void replay(world *w, model *m, entry *e, model_result *res)
     else if (e->reply && !q_slice_eq(q_buf_slice(res->answers), e->reply->answers))
         sim_violation(&w->s, "serial", "%s (seq %llu) was answered %.*s; in seq order it is %.*s", id, (unsigned long long)e->d->seq, Q_SLICE_FMT(e->reply->answers),
                       Q_SLICE_FMT(q_buf_slice(res->answers)));
+    check_events_of(w, events, e->d->seq, e->txn->bucket, m, res);
     if (res->changed)
         w->s.stats.committed++;
     if (w->s.trace)
@@ -182,9 +183,10 @@ void check_serial(world *w, model *m)
     res.answers = &answers;
     model_init(m, w->s.arena);
     check_time(w, all, n);
+    const event_index *events = check_events(w);
     for (uint32_t i = 0; i <= n && !w->s.failed; i++) {
         explain(w, m, list, count, i, &res);
         if (i < n && !w->s.failed)
-            replay(w, m, &all[i], &res);
+            replay(w, m, events, &all[i], &res);
     }
 }

@@ -32,15 +32,17 @@ typedef struct run { model *m; const sim_txn *t; model_type *types; uint64_t seq
 static void write_row(run *r, int type, int id, const model_row *row)
 {
     const model_row **where = &r->types[type].rows[id];
+    bool existed = *where != NULL;
     r->m->undo[r->m->undo_count++] = (model_undo){ .where = where, .was = *where };
     *where = row;
     r->out->changed = true;
     for (uint32_t i = 0; i < r->out->change_count; i++)
         if (r->out->changes[i].type == type && r->out->changes[i].id == id) {
             r->out->changes[i].deleted = !row;
+            r->out->changes[i].inserted |= row && !existed;
             return;
         }
-    r->out->changes[r->out->change_count++] = (model_change){ type, id, !row };
+    r->out->changes[r->out->change_count++] = (model_change){ type, id, existed, !row, row && !existed };
 }
 
 static void fail(run *r, uint32_t reason)

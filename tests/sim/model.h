@@ -38,7 +38,7 @@ enum {
     MODEL_UNKNOWN_RECORD = 32, MODEL_RECORD_EXISTS = 64, MODEL_NONSENSE = 128
 };
 
-typedef struct model_change { int type, id; bool deleted; } model_change;
+typedef struct model_change { int type, id; bool existed, deleted, inserted; } model_change; /* before; at the end; a new life began */
 
 typedef struct model_result {
     bool must_fail;       /* it can't have committed */
