@@ -437,6 +437,9 @@ void q_worker_get_stats(const q_worker *w, q_worker_stats *out)
     out->waiting[Q_LANE_DECIDE] = w->commits.count + w->rollbacks.count;
     out->waiting[Q_LANE_READ] = w->reads.reads;
     out->waiting_bytes = w->prepares.bytes + w->commits.bytes + w->rollbacks.bytes + w->reads.bytes;
-    out->stuck = w->stuck.count + (w->failing_since_us && w->retry ? w->retry->unit_count - w->retry->from : 0);
+    out->stuck = w->stuck.count;
+    for (const q_box *b = w->failing_since_us ? w->boxes : NULL; b; b = b->next)
+        if (b->pub.kind == Q_J_COMMIT && !b->stuck)
+            out->stuck += b->unit_count - b->from;
     out->stuck_since_us = w->stuck.first ? w->stuck.first->since_us : w->failing_since_us;
 }
