@@ -19,7 +19,7 @@ struct q_line {
     History *history;
     char *history_path;
     char prompt[128];
-    bool cleared;           /* Ctrl-C ended the line */
+    const volatile sig_atomic_t *interrupts;
     q_line_completer completer;
     void *ctx;
     q_candidates found;
@@ -33,18 +33,6 @@ static q_line *self(EditLine *el)
 }
 
 static char *prompt(EditLine *el) { return self(el)->prompt; }
-
-/* ---- Ctrl-C: the line goes, the shell stays ---- */
-
-static unsigned char clear_line(EditLine *el, int key)
-{
-    q_line *l = self(el);
-    (void)key;
-    l->cleared = true;
-    fputs("^C\n", stdout);
-    fflush(stdout);
-    return CC_EOF;
-}
 
 /* ---- Tab ---- */
 
@@ -220,7 +208,7 @@ void q_line_remember(q_line *l, q_slice entry)
 
 /* ---- life ---- */
 
-q_line *q_line_open(const char *history_path, q_line_completer completer, void *ctx)
+q_line *q_line_open(const char *history_path, const volatile sig_atomic_t *interrupts, q_line_completer completer, void *ctx)
 {
     q_line *l = calloc(1, sizeof *l);
     if (!l || !(l->el = el_init("quanta", stdin, stdout, stderr))) {
@@ -229,18 +217,16 @@ q_line *q_line_open(const char *history_path, q_line_completer completer, void *
     }
     l->completer = completer;
     l->ctx = ctx;
+    l->interrupts = interrupts;
     el_set(l->el, EL_CLIENTDATA, l);
     el_set(l->el, EL_PROMPT, prompt);
     el_set(l->el, EL_EDITOR, "emacs");
-    el_set(l->el, EL_SIGNAL, 1); /* the window's size, stop and continue */
+    el_set(l->el, EL_SIGNAL, 1); /* the window's size, stop and continue; others restore the terminal and go on to our handlers */
     el_set(l->el, EL_ADDFN, "quanta-complete", "complete the word", complete);
-    el_set(l->el, EL_ADDFN, "quanta-clear", "clear the line", clear_line);
     el_set(l->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     open_history(l, history_path);
     el_source(l->el, NULL); /* ~/.editrc */
     el_set(l->el, EL_BIND, "^I", "quanta-complete", NULL);
-    el_set(l->el, EL_BIND, "^C", "quanta-clear", NULL);
-    el_set(l->el, EL_SETTY, "-d", "intr=", NULL); /* while a line is edited Ctrl-C is a key; while a statement runs it is a signal */
     return l;
 }
 
@@ -259,9 +245,9 @@ q_line_got q_line_read(q_line *l, const char *prompt_text, q_slice *line)
 {
     int count = 0;
     snprintf(l->prompt, sizeof l->prompt, "%s", prompt_text);
-    l->cleared = false;
+    sig_atomic_t before = *l->interrupts;
     const char *text = el_gets(l->el, &count);
-    if (l->cleared) {
+    if (!text && *l->interrupts != before) {
         el_reset(l->el);
         return Q_LINE_CLEARED;
     }

@@ -5,6 +5,8 @@
 #include "base/slice.h"
 #include "cmd/cli/complete.h"
 
+#include <signal.h>
+
 typedef struct q_line q_line;
 
 typedef enum q_line_got {
@@ -16,8 +18,9 @@ typedef enum q_line_got {
 /* Fills `out` for the Tab key; `before` and `after` are the line on both sides of the cursor. */
 typedef void (*q_line_completer)(void *ctx, q_slice before, q_slice after, q_candidates *out);
 
-/* `history_path`: NULL: none is kept. It is made with mode 0600, its directory with 0700. NULL when libedit can't work here. */
-q_line *q_line_open(const char *history_path, q_line_completer completer, void *ctx);
+/* `history_path`: NULL: none is kept. It is made with mode 0600, its directory with 0700. `interrupts`: counted up by the caller's SIGINT
+ * handler, installed without SA_RESTART. NULL when libedit can't work here. */
+q_line *q_line_open(const char *history_path, const volatile sig_atomic_t *interrupts, q_line_completer completer, void *ctx);
 void q_line_close(q_line *l); /* accepts NULL */
 
 /* TEXT: *line is the line without its end, valid until the next call. */

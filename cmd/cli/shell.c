@@ -79,13 +79,15 @@ static int as_exec(const options *o)
     return q_cmd_exec(argc, (char **)(uintptr_t)argv);
 }
 
-/* ---- Ctrl-C while a statement runs ---- */
+/* ---- Ctrl-C: what is typed goes, or the waiting for a statement ends; the shell stays ---- */
 
 static q_client *volatile running;
+static volatile sig_atomic_t interrupts;
 
 static void on_interrupt(int sig)
 {
     (void)sig;
+    interrupts = interrupts < 1000000 ? interrupts + 1 : 0;
     if (running)
         q_client_interrupt(running);
 }
@@ -229,7 +231,7 @@ static void talk(q_shell *s)
         make_prompt(s, prompt, sizeof prompt);
         switch (q_line_read(s->line, prompt, &line)) {
         case Q_LINE_TEXT: take_line(s, line); break;
-        case Q_LINE_CLEARED: q_buf_clear(&s->text); break;
+        case Q_LINE_CLEARED: fputs("^C\n", stdout); q_buf_clear(&s->text); break;
         case Q_LINE_END: fputc('\n', stdout); s->leave = true; break;
         }
     }
@@ -253,7 +255,7 @@ int q_cmd_shell(int argc, char **argv)
     s.format = o.format;
     snprintf(s.run.bucket, sizeof s.run.bucket, "%s", o.bucket ? o.bucket : "");
     s.names = q_names_new();
-    s.line = s.names ? q_line_open(has_home ? history : NULL, complete, &s) : NULL;
+    s.line = s.names ? q_line_open(has_home ? history : NULL, &interrupts, complete, &s) : NULL;
     if (s.line) {
         catch_interrupts();
         banner(&s);
