@@ -348,7 +348,7 @@ static q_expr *typed(q_parser *p, q_tok at, int f, q_expr *arg)
     if (q_value_parse(p->arena, type, arg->value.s, &v, p->err) != Q_OK) {
         if (!p->failed)
             q_at(p->err, arg->pos);
-        p->failed = true;
+        q_parse_failed(p);
         return NULL;
     }
     arg->value = v;

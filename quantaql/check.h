@@ -53,6 +53,19 @@ bool q_doc_items(q_checker *c, q_pos pos, q_slice doc, q_value **items, uint32_t
 
 /* ---- names (check_path.c) ---- */
 const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos); /* NULL after an error */
+/* Most records have few attributes, and most of those differ in length or first letter: looking at each beats a search by name. */
+static inline const q_attr *q_attr_find(const q_record *r, q_slice name)
+{
+    enum { FEW = 24 };
+    if (r->count > FEW)
+        return q_record_attr(r, name);
+    for (uint32_t i = 0; i < r->count; i++) {
+        const q_attr *a = &r->attrs[i];
+        if (a->name.len == name.len && a->name.ptr[0] == name.ptr[0] && memcmp(a->name.ptr, name.ptr, name.len) == 0)
+            return a;
+    }
+    return NULL;
+}
 const q_attr *q_check_attr(q_checker *c, const q_record *r, q_slice name, q_pos pos);
 bool q_check_path(q_checker *c, q_expr *e);
 const char *q_check_many(const q_expr *e);      /* does the path go through a relation of cardinality many? its name, or NULL */

@@ -15,7 +15,7 @@ const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos)
 
 const q_attr *q_check_attr(q_checker *c, const q_record *r, q_slice name, q_pos pos)
 {
-    const q_attr *a = q_record_attr(r, name);
+    const q_attr *a = q_attr_find(r, name);
     if (a)
         return a;
     q_check_fail(c, Q_E_UNKNOWN_ATTRIBUTE, pos, "the record %.*s has no attribute %.*s", Q_SLICE_FMT(r->name), Q_BRIEF(name));
@@ -114,7 +114,7 @@ bool q_check_path(q_checker *c, q_expr *e)
         return no_record(c, e);
     p->any = p->arrow_count > 0;
     for (uint32_t i = 0;; i++) {
-        const q_attr *a = q_record_attr(r, p->names[i]);
+        const q_attr *a = q_attr_find(r, p->names[i]);
         bool last = i + 1 == p->name_count;
         if (!a) {
             (void)q_check_attr(c, r, p->names[i], name_pos(c, e, i));

@@ -79,7 +79,7 @@ static bool check_groups(q_checker *c, q_stmt *s)
     c->aggregates = Q_AGG_REFUSED;
     for (uint32_t i = 0; i < s->group_count; i++) {
         q_expr *e = s->groups[i];
-        q_expr *column = e->kind == Q_X_PATH && !q_record_attr(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
+        q_expr *column = e->kind == Q_X_PATH && !q_attr_find(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
         if (column && has_aggregate(column))
             return q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "an aggregate can't stand in GROUP BY");
         if (column)
@@ -124,7 +124,7 @@ static bool check_order(q_checker *c, const q_stmt *s, q_order *o)
 static void put_columns(const q_stmt *s, q_expr **slot)
 {
     q_expr *e = *slot;
-    q_expr *column = e->kind == Q_X_PATH && !q_record_attr(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
+    q_expr *column = e->kind == Q_X_PATH && !q_attr_find(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
     if (column) {
         *slot = column;
         return;

@@ -27,7 +27,7 @@ static bool checked_name(q_parser *p, q_tok t, const char *what, q_slice *out)
     if (q_name_check(*out, what, p->err) == Q_OK)
         return true;
     q_at(p->err, t.pos);
-    p->failed = true;
+    q_parse_failed(p);
     return false;
 }
 
@@ -149,7 +149,7 @@ void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_t
             q_at(err, (q_pos){ open.pos.line, err->column + open.pos.column - 1 });
         else
             q_at(err, open.pos);
-        p->failed = true;
+        q_parse_failed(p);
         return;
     }
     s->ddl.if_not_exists = if_not_exists;

@@ -19,8 +19,8 @@ static void q_grammar(void *yyp, int yymajor, q_tok yyminor); /* has one caller,
 %default_type { q_expr * }
 /* Sixty-four levels of the deepest form fit many times over; more is refused with QQL_LIMIT. */
 %stack_size 1200
-%stack_overflow { p->overflow = true; }
-%syntax_error { (void)TOKEN; p->unexpected = true; }
+%stack_overflow { if (!p->stop) p->stop = Q_PARSE_OVERFLOW; }
+%syntax_error { (void)TOKEN; if (!p->stop) p->stop = Q_PARSE_UNEXPECTED; }
 
 /* The first terminals, in this order: the driver counts brackets. */
 %token LP LBRACE LBRACKET RP RBRACE RBRACKET.
@@ -310,16 +310,14 @@ uint32_t q_grammar_run(q_parser *p)
         } else if (id == Q_TK_ERROR) {
             q_parse_lex_error(p, tok);
         }
-        if (p->failed)
+        if (p->stop)
             break;
         q_grammar(&automaton, id, tok);
-        if (p->failed)
-            break;
-        if (p->unexpected)
+        if (p->stop == Q_PARSE_UNEXPECTED)
             q_expect_error(p, id, tok);
-        else if (p->overflow)
+        else if (p->stop == Q_PARSE_OVERFLOW)
             q_parse_fail(p, Q_E_QQL_LIMIT, tok.pos, "expressions may nest %d levels deep", Q_QL_MAX_DEPTH);
-    } while (id != 0 && !p->failed);
+    } while (id != 0 && !p->stop);
     return counted ? number : 0;
 }
 

@@ -40,49 +40,110 @@ static void count_lines(q_lexer *lx, const char *from, const char *to)
     }
 }
 
-static int fail(q_lexer *lx, q_lex_error why, q_tok *tok)
+/* ---- what is rare stands apart, so that the automaton below calls nothing and saves no registers ---- */
+
+#define RARE __attribute__((noinline)) static
+
+/* What lies between `start` and the cursor, wherever it may be. */
+RARE int any_token(q_lexer *lx, q_tok *tok, const char *start, const char *cursor, int id)
 {
+    lx->cursor = cursor;
+    *tok = (q_tok){ (uint32_t)(start - lx->base), (uint32_t)(cursor - start) & 0x7FFFFFFFu, 0, q_lex_pos(lx, start) };
+    return id;
+}
+
+RARE int fail(q_lexer *lx, q_tok *tok, const char *start, const char *cursor, q_lex_error why)
+{
+    any_token(lx, tok, start, cursor, Q_TK_ERROR);
     lx->error = why;
     lx->opened = tok->pos;
     if (why == Q_LEX_STRING_OPEN || why == Q_LEX_COMMENT_OPEN || why == Q_LEX_NAME_OPEN) {
         /* What is missing is missing at the end. */
-        count_lines(lx, lx->base + tok->offset, lx->limit);
-        tok->pos = q_lex_pos(lx, lx->limit);
-        tok->offset = (uint32_t)(lx->limit - lx->base);
-        tok->len = 0;
-        lx->cursor = lx->limit;
+        count_lines(lx, start, lx->limit);
+        any_token(lx, tok, lx->limit, lx->limit, Q_TK_ERROR);
     }
     return Q_TK_ERROR;
 }
 
-static inline void place(q_lexer *lx, q_tok *tok, const char *start)
+RARE int long_string(q_lexer *lx, q_tok *tok, const char *start, const char *cursor)
 {
-    tok->offset = (uint32_t)(start - lx->base);
-    tok->escaped = 0;
-    if (lx->ascii)
-        tok->pos = (q_pos){ lx->line, (uint32_t)(start - lx->line_start) + 1 };
-    else
-        tok->pos = q_lex_pos(lx, start);
+    any_token(lx, tok, start, cursor, Q_TK_STRING);
+    tok->escaped = memchr(start, '\\', tok->len) != NULL;
+    count_lines(lx, start, cursor);
+    return Q_TK_STRING;
 }
 
-static int scan(q_lexer *lx, q_tok *tok)
+RARE int quoted_name(q_lexer *lx, q_tok *tok, const char *start, const char *cursor)
+{
+    any_token(lx, tok, start, cursor, Q_TK_ID);
+    tok->escaped = memchr(start + 1, '`', tok->len - 2u) != NULL;
+    return Q_TK_ID;
+}
+
+/* Skips all comments and space from `s` on, then goes on: called once for a run of them, however long. */
+RARE int after_comments(q_lexer *lx, q_tok *tok, const char *s)
+{
+    for (;; s++) {
+        if (*s == '\n') {
+            new_line(lx, s + 1);
+        } else if (s[0] == '-' && s[1] == '-') {
+            const char *nl = memchr(s, '\n', (size_t)(lx->limit - s));
+            s = nl ? nl - 1 : lx->limit - 1;
+        } else if (s[0] == '/' && s[1] == '*') {
+            const char *close = strstr(s + 2, "*/");
+            if (!close)
+                return fail(lx, tok, s, s + 2, Q_LEX_COMMENT_OPEN);
+            count_lines(lx, s, close);
+            s = close + 1;
+        } else if (*s != ' ' && *s != '\t' && *s != '\r' && *s != '\f' && *s != '\v') {
+            break;
+        }
+    }
+    lx->cursor = s;
+    return q_lex(lx, tok);
+}
+
+/* `a = b NOT IN (...)` must be refused like `a = b IN (...)`: the pair has the precedence of IN, which a NOT alone can't have. */
+RARE int after_not(q_lexer *lx, q_tok *tok, const char *start, const char *cursor)
+{
+    any_token(lx, tok, start, cursor, Q_TK_NOT);
+    if (lx->peeking)
+        return Q_TK_NOT;
+    q_lexer saved = *lx;
+    q_tok next;
+    int pair = 0;
+    lx->peeking = true; /* a NOT behind this one doesn't look further: a thousand of them cost a thousand steps */
+    switch (q_lex(lx, &next)) {
+    case Q_TK_IN: pair = Q_TK_NOT_IN; break;
+    case Q_TK_LIKE: pair = Q_TK_NOT_LIKE; break;
+    case Q_TK_BETWEEN: pair = Q_TK_NOT_BETWEEN; break;
+    default: break;
+    }
+    if (!pair) {
+        *lx = saved;
+        return Q_TK_NOT;
+    }
+    lx->peeking = false;
+    tok->len = (next.offset + next.len - tok->offset) & 0x7FFFFFFFu;
+    return pair;
+}
+
+/* ---- the automaton ---- */
+
+int q_lex(q_lexer *lx, q_tok *tok)
 {
     const char *YYCURSOR = lx->cursor, *YYMARKER = NULL, *start;
     (void)YYMARKER;
-#define TOKEN(id)                                                   \
-    do {                                                            \
-        lx->cursor = YYCURSOR;                                      \
-        place(lx, tok, start);                                      \
-        tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;      \
-        return (id);                                                \
+#define TOKEN(id)                                                                                                         \
+    do {                                                                                                                  \
+        if (!lx->ascii)                                                                                                   \
+            return any_token(lx, tok, start, YYCURSOR, (id));                                                             \
+        lx->cursor = YYCURSOR;                                                                                            \
+        *tok = (q_tok){ (uint32_t)(start - lx->base), (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu, 0,                      \
+                        { lx->line, (uint32_t)(start - lx->line_start) + 1 } };                                           \
+        return (id);                                                                                                      \
     } while (0)
-#define FAIL(why)                                                   \
-    do {                                                            \
-        lx->cursor = YYCURSOR;                                      \
-        place(lx, tok, start);                                      \
-        tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;      \
-        return fail(lx, (why), tok);                                \
-    } while (0)
+#define FAIL(why) return fail(lx, tok, start, YYCURSOR, (why))
 again:
     start = YYCURSOR;
     /*!re2c
@@ -101,21 +162,8 @@ again:
 
         [ \t\r\f\v]+ { goto again; }
         "\n"         { new_line(lx, YYCURSOR); goto again; }
-        "--" [^\n\x00]* { goto again; }
-        "/*" {
-            const char *close = strstr(YYCURSOR, "*/");
-            if (!close)
-                FAIL(Q_LEX_COMMENT_OPEN);
-            count_lines(lx, YYCURSOR, close);
-            YYCURSOR = close + 2;
-            goto again;
-        }
-        end {
-            lx->cursor = start;
-            place(lx, tok, start);
-            tok->len = 0;
-            return 0;
-        }
+        "--" | "/*"  { return after_comments(lx, tok, start); }
+        end          { return any_token(lx, tok, start, start, 0); }
 
         "("  { TOKEN(Q_TK_LP); }
         ")"  { TOKEN(Q_TK_RP); }
@@ -177,7 +225,7 @@ again:
         'limit'       { TOKEN(Q_TK_LIMIT); }
         'many'        { TOKEN(Q_TK_MANY); }
         'metric'      { TOKEN(Q_TK_METRIC); }
-        'not'         { TOKEN(Q_TK_NOT); }
+        'not'         { return after_not(lx, tok, start, YYCURSOR); }
         'null'        { TOKEN(Q_TK_NULL); }
         'nulls'       { TOKEN(Q_TK_NULLS); }
         'offset'      { TOKEN(Q_TK_OFFSET); }
@@ -203,13 +251,7 @@ again:
         'where'       { TOKEN(Q_TK_WHERE); }
         word          { TOKEN(Q_TK_ID); }
 
-        "`" ([^`\n\x00] | "``")+ "`" {
-            lx->cursor = YYCURSOR;
-            place(lx, tok, start);
-            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
-            tok->escaped = memchr(start + 1, '`', tok->len - 2u) != NULL;
-            return Q_TK_ID;
-        }
+        "`" ([^`\n\x00] | "``")+ "`" { return quoted_name(lx, tok, start, YYCURSOR); }
         "`" { FAIL(Q_LEX_NAME_OPEN); }
 
         digit+ { TOKEN(Q_TK_INTEGER); }
@@ -217,14 +259,7 @@ again:
         (digit+ | real) word { FAIL(Q_LEX_NUMBER); }
 
         ["] plain2* ["] | ['] plain1* ['] { TOKEN(Q_TK_STRING); }
-        ["] any2* ["] | ['] any1* ['] {
-            lx->cursor = YYCURSOR;
-            place(lx, tok, start);
-            tok->len = (uint32_t)(YYCURSOR - start) & 0x7FFFFFFFu;
-            tok->escaped = memchr(start, '\\', tok->len) != NULL;
-            count_lines(lx, start, YYCURSOR);
-            return Q_TK_STRING;
-        }
+        ["] any2* ["] | ['] any1* ['] { return long_string(lx, tok, start, YYCURSOR); }
         ["'] { FAIL(Q_LEX_STRING_OPEN); }
 
         "$" word { TOKEN(Q_TK_PARAM); }
@@ -238,30 +273,4 @@ again:
     */
 #undef FAIL
 #undef TOKEN
-}
-
-/* `a = b NOT IN (…)` must be refused like `a = b IN (…)`: the pair has the precedence of IN, which a NOT alone can't have. */
-__attribute__((noinline)) static int scan_not(q_lexer *lx, q_tok *tok)
-{
-    q_lexer saved = *lx;
-    q_tok next;
-    int pair = 0;
-    switch (scan(lx, &next)) {
-    case Q_TK_IN: pair = Q_TK_NOT_IN; break;
-    case Q_TK_LIKE: pair = Q_TK_NOT_LIKE; break;
-    case Q_TK_BETWEEN: pair = Q_TK_NOT_BETWEEN; break;
-    default: break;
-    }
-    if (!pair) {
-        *lx = saved;
-        return Q_TK_NOT;
-    }
-    tok->len = (next.offset + next.len - tok->offset) & 0x7FFFFFFFu;
-    return pair;
-}
-
-int q_lex(q_lexer *lx, q_tok *tok)
-{
-    int id = scan(lx, tok);
-    return id == Q_TK_NOT ? scan_not(lx, tok) : id;
 }

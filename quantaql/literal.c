@@ -180,7 +180,7 @@ static bool read_as(q_parser *p, q_tok t, q_type type, q_value *out)
     if (q_value_parse(p->arena, type, q_tok_slice(p, t), out, p->err) == Q_OK)
         return true;
     if (!p->failed) {
-        p->failed = true;
+        q_parse_failed(p);
         q_at(p->err, t.pos);
     }
     return false;

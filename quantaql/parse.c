@@ -26,7 +26,7 @@ void q_parse_fail(q_parser *p, q_code code, q_pos pos, const char *fmt, ...)
     q_word_sentence(message, sizeof message, fmt);
     q_err_set(p->err, code, "%s", message);
     q_at(p->err, pos);
-    p->failed = true;
+    q_parse_failed(p);
 }
 
 void q_parse_hint(q_parser *p, const char *fmt, ...)
@@ -53,7 +53,7 @@ void *q_parse_alloc(q_parser *p, size_t size)
 
 /* ---- scratch lists ---- */
 
-static bool scratch_grow(q_parser *p, size_t size)
+bool q_scratch_grow(q_parser *p, size_t size)
 {
     size_t cap = p->scratch_cap * 2;
     while (cap < p->scratch_len + size)
@@ -65,14 +65,6 @@ static bool scratch_grow(q_parser *p, size_t size)
     p->scratch = m;
     p->scratch_cap = cap;
     return true;
-}
-
-void q_push(q_parser *p, const void *item, size_t size)
-{
-    if (p->failed || (size > p->scratch_cap - p->scratch_len && !scratch_grow(p, size)))
-        return;
-    memcpy(p->scratch + p->scratch_len, item, size);
-    p->scratch_len += size;
 }
 
 q_list q_finish(q_parser *p, uint32_t mark, size_t item_size)

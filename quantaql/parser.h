@@ -29,6 +29,7 @@ typedef struct q_lexer {
     const char *counted;      /* up to here, `wide` holds the continuation bytes of the line */
     uint32_t wide;
     uint32_t line;
+    bool peeking;             /* for what follows a NOT */
     bool ascii;               /* no byte above 0x7F: columns are differences of pointers */
     q_lex_error error;        /* why the last token was Q_TK_ERROR */
     q_pos opened;             /* Q_LEX_*_OPEN: where it began */
@@ -61,8 +62,8 @@ typedef struct q_parser {
     uint32_t stmt_cap;
     q_lexer lexer, start; /* now, and at the beginning */
     bool failed;       /* err is set */
-    bool unexpected;   /* the automaton refused the last token */
-    bool overflow;     /* its stack is full */
+    enum { Q_PARSE_GOES_ON = 0, Q_PARSE_UNEXPECTED, Q_PARSE_OVERFLOW, Q_PARSE_FAILED } stop; /* the automaton refused the last token; its
+                        * stack is full; failed */
     q_err *err;
     q_expr *nodes;     /* the next of a handful from the arena */
     uint32_t nodes_left;
@@ -75,12 +76,24 @@ typedef struct q_parser {
 void q_at(q_err *err, q_pos pos);
 /* Sets the first error of a parse, at `pos`. */
 void q_parse_fail(q_parser *p, q_code code, q_pos pos, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static inline void q_parse_failed(q_parser *p) /* err is set, by someone else perhaps */
+{
+    p->failed = true;
+    p->stop = Q_PARSE_FAILED;
+}
 void q_parse_hint(q_parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void *q_parse_alloc(q_parser *p, size_t size); /* zeroed; NULL sets the error */
 
 /* ---- scratch lists ---- */
 static inline uint32_t q_mark(const q_parser *p) { return (uint32_t)p->scratch_len; }
-void q_push(q_parser *p, const void *item, size_t size);
+bool q_scratch_grow(q_parser *p, size_t size);
+static inline void q_push(q_parser *p, const void *item, size_t size)
+{
+    if (size > p->scratch_cap - p->scratch_len && !q_scratch_grow(p, size))
+        return;
+    memcpy(p->scratch + p->scratch_len, item, size);
+    p->scratch_len += size;
+}
 q_list q_finish(q_parser *p, uint32_t mark, size_t item_size);
 
 /* ---- literals (literal.c) ---- */
