@@ -37,10 +37,10 @@ struct q_worker {
 };
 
 /* Room for `n` more effects; false without memory. */
-bool q_fx_reserve(q_worker_fx *fx, size_t n);
+bool q_wfx_reserve(q_worker_fx *fx, size_t n);
 /* Without memory a SEND, LOG or TIMER is lost: the coordinator sends again, a tick comes anyway. */
-void q_fx_add(q_worker_fx *fx, q_worker_effect e);
-void q_fx_say(q_worker_fx *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void q_wfx_add(q_worker_fx *fx, q_worker_effect e);
+void q_wfx_say(q_worker_fx *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void q_worker_send_msg(q_worker *w, q_worker_fx *fx, const q_msg *m);
 q_msg q_worker_answer(const q_worker *w, q_msg_kind kind, uint64_t epoch, q_slice bucket, uint32_t count);
 /* Into a lane's queue, within its bounds; else dropped with a LOG. */

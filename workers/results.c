@@ -78,7 +78,7 @@ static void note_failure(q_worker *w, const q_job *j, q_worker_fx *fx)
     static const char *const names[] = { "", "a prepare", "an apply", "a rollback", "a fence", "a sweep", "a read" };
     w->stats.failures++;
     snprintf(w->stats.last_error, sizeof w->stats.last_error, "%s", j->err.message);
-    q_fx_say(fx, "%s of %u failed: %s: %s", names[j->kind], j->count, q_code_name(j->err.code), j->err.message);
+    q_wfx_say(fx, "%s of %u failed: %s: %s", names[j->kind], j->count, q_code_name(j->err.code), j->err.message);
 }
 
 static void rest(q_worker *w, int64_t mono_us)
@@ -186,7 +186,7 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         rest(w, mono_us);
         return true;
     }
-    q_fx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever", (unsigned long long)b->units[b->from].work.seq);
+    q_wfx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever", (unsigned long long)b->units[b->from].work.seq);
     b->from++;
     b->window = b->from < b->unit_count;
     return b->window > 0;
@@ -256,7 +256,7 @@ void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx)
     assert(b->running && w->running[job->lane] > 0);
     b->running = false;
     w->running[job->lane]--;
-    bool room = q_fx_reserve(fx, Q_EFFECTS_RESERVED), again = false;
+    bool room = q_wfx_reserve(fx, Q_EFFECTS_RESERVED), again = false;
     if (room && job->rc != Q_OK)
         note_failure(w, job, fx);
     switch (job->kind) {

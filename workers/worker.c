@@ -23,7 +23,7 @@ void q_worker_fx_free(q_worker_fx *fx)
     *fx = (q_worker_fx){ 0 };
 }
 
-bool q_fx_reserve(q_worker_fx *fx, size_t n)
+bool q_wfx_reserve(q_worker_fx *fx, size_t n)
 {
     if (!fx->arena)
         fx->arena = q_arena_new((size_t)512 << 20);
@@ -40,13 +40,13 @@ bool q_fx_reserve(q_worker_fx *fx, size_t n)
     return true;
 }
 
-void q_fx_add(q_worker_fx *fx, q_worker_effect e)
+void q_wfx_add(q_worker_fx *fx, q_worker_effect e)
 {
-    if (q_fx_reserve(fx, 1))
+    if (q_wfx_reserve(fx, 1))
         fx->items[fx->count++] = e;
 }
 
-void q_fx_say(q_worker_fx *fx, const char *fmt, ...)
+void q_wfx_say(q_worker_fx *fx, const char *fmt, ...)
 {
     char text[512];
     va_list args;
@@ -55,7 +55,7 @@ void q_fx_say(q_worker_fx *fx, const char *fmt, ...)
     va_end(args);
     q_slice copy = fx->arena ? q_arena_copy(fx->arena, q_slice_cstr(text)) : Q_SLICE_NONE;
     if (copy.ptr)
-        q_fx_add(fx, (q_worker_effect){ .kind = Q_WFX_LOG, .bytes = copy });
+        q_wfx_add(fx, (q_worker_effect){ .kind = Q_WFX_LOG, .bytes = copy });
 }
 
 void q_worker_send_msg(q_worker *w, q_worker_fx *fx, const q_msg *m)
@@ -63,12 +63,12 @@ void q_worker_send_msg(q_worker *w, q_worker_fx *fx, const q_msg *m)
     q_buf_clear(&w->scratch);
     q_msg_encode(m, &w->scratch);
     if (w->scratch.failed || w->scratch.len == 0) {
-        q_fx_say(fx, "an answer of kind %d does not fit a message", (int)m->kind);
+        q_wfx_say(fx, "an answer of kind %d does not fit a message", (int)m->kind);
         return;
     }
     q_slice bytes = q_arena_copy(fx->arena, q_buf_slice(&w->scratch)), key = q_arena_copy(fx->arena, m->bucket);
     if (bytes.ptr && key.ptr)
-        q_fx_add(fx, (q_worker_effect){ .kind = Q_WFX_SEND, .key = key, .bytes = bytes });
+        q_wfx_add(fx, (q_worker_effect){ .kind = Q_WFX_SEND, .key = key, .bytes = bytes });
 }
 
 q_msg q_worker_answer(const q_worker *w, q_msg_kind kind, uint64_t epoch, q_slice bucket, uint32_t count)
@@ -158,7 +158,7 @@ static void run(q_worker *w, q_box *b, q_worker_fx *fx)
     if (j->kind == Q_J_READ)
         j->rows = Q_NEW_ARRAY(j->arena, q_rows, j->count);
     if ((j->kind == Q_J_PREPARE && !j->votes) || (j->kind == Q_J_READ && !j->rows)) {
-        q_fx_say(fx, "no memory for the answers of a batch of %u: dropped", j->count);
+        q_wfx_say(fx, "no memory for the answers of a batch of %u: dropped", j->count);
         q_box_free(b, &w->spares);
         return;
     }
@@ -182,7 +182,7 @@ static void keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
             b->units[kept++] = *u;
         } else if (!q_stuck_add(&w->stuck, &w->spares, u, mono_us, mono_us)) {
             w->stats.dropped++;
-            q_fx_say(fx, "transaction %llu waits for one that can't be applied, and too many do: dropped until it is sent again",
+            q_wfx_say(fx, "transaction %llu waits for one that can't be applied, and too many do: dropped until it is sent again",
                      (unsigned long long)u->work.seq);
         }
     }
@@ -270,12 +270,12 @@ static void plan_timer(q_worker *w, int64_t mono_us, q_worker_fx *fx)
     if (at == 0 || (w->timer_us > mono_us && w->timer_us <= at))
         return;
     w->timer_us = at;
-    q_fx_add(fx, (q_worker_effect){ .kind = Q_WFX_TIMER, .at_us = at });
+    q_wfx_add(fx, (q_worker_effect){ .kind = Q_WFX_TIMER, .at_us = at });
 }
 
 void q_worker_pump(q_worker *w, int64_t mono_us, q_worker_fx *fx)
 {
-    if (!q_fx_reserve(fx, Q_EFFECTS_RESERVED + w->config.read_sessions))
+    if (!q_wfx_reserve(fx, Q_EFFECTS_RESERVED + w->config.read_sessions))
         return;
     while (w->running[Q_LANE_DECIDE] == 0) {
         q_box *b = next_decision(w, mono_us, fx);
@@ -285,7 +285,7 @@ void q_worker_pump(q_worker *w, int64_t mono_us, q_worker_fx *fx)
             q_box_free(b, &w->spares);
         else
             run(w, b, fx);
-        if (!q_fx_reserve(fx, Q_EFFECTS_RESERVED + w->config.read_sessions))
+        if (!q_wfx_reserve(fx, Q_EFFECTS_RESERVED + w->config.read_sessions))
             return;
     }
     pump_prepares(w, fx);
@@ -309,7 +309,7 @@ static q_entry *read_message(q_worker *w, q_slice bytes, q_worker_fx *fx)
         return e;
     }
     w->stats.dropped++;
-    q_fx_say(fx, "dropped a message of %zu bytes: %s", bytes.len, err.message);
+    q_wfx_say(fx, "dropped a message of %zu bytes: %s", bytes.len, err.message);
     q_spares_give(&w->spares, arena);
     return NULL;
 }
@@ -353,7 +353,7 @@ void q_worker_enqueue(q_worker *w, q_queue *q, q_entry *e, q_worker_fx *fx)
     size_t all = w->prepares.bytes + w->commits.bytes + w->rollbacks.bytes + w->reads.bytes;
     if (q->count >= w->config.max_queue || all + e->bytes > w->config.max_queue_bytes) {
         w->stats.dropped++;
-        q_fx_say(fx, "dropped a message of kind %d: %u wait already", (int)e->msg.kind, q->count);
+        q_wfx_say(fx, "dropped a message of kind %d: %u wait already", (int)e->msg.kind, q->count);
         q_entry_drop(e, &w->spares);
         return;
     }
@@ -385,7 +385,7 @@ static void ack_too_early(q_worker *w, const q_msg *m, q_worker_fx *fx)
 
 void q_worker_message(q_worker *w, q_slice bytes, int64_t mono_us, q_worker_fx *fx)
 {
-    if (!q_fx_reserve(fx, Q_EFFECTS_RESERVED))
+    if (!q_wfx_reserve(fx, Q_EFFECTS_RESERVED))
         return;
     q_entry *e = read_message(w, bytes, fx);
     if (!e)
@@ -394,7 +394,7 @@ void q_worker_message(q_worker *w, q_slice bytes, int64_t mono_us, q_worker_fx *
     const char *why = refusal(w, m);
     if (why) {
         w->stats.refused++;
-        q_fx_say(fx, "refused a message of kind %d, epoch %llu (known: %llu): %s", (int)m->kind, (unsigned long long)m->epoch,
+        q_wfx_say(fx, "refused a message of kind %d, epoch %llu (known: %llu): %s", (int)m->kind, (unsigned long long)m->epoch,
             (unsigned long long)w->known_epoch, why);
         q_entry_drop(e, &w->spares);
         return;
@@ -420,7 +420,7 @@ void q_worker_message(q_worker *w, q_slice bytes, int64_t mono_us, q_worker_fx *
     case Q_M_ROWS:
     case Q_M_ASK:
         w->stats.dropped++;
-        q_fx_say(fx, "dropped a message of kind %d: it is a participant's answer, not work", (int)m->kind);
+        q_wfx_say(fx, "dropped a message of kind %d: it is a participant's answer, not work", (int)m->kind);
         q_entry_drop(e, &w->spares);
         break;
     }
