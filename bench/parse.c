@@ -6,7 +6,7 @@
 
 #include "quantaql/quantaql.h"
 
-enum { MESSAGES = 4096, KINDS = 4 };
+enum { MESSAGES = 4096, KINDS = 4, MIXED = 3 /* insert, update, select */ };
 
 static const char *const definitions[] = {
     "CREATE BUCKET shop",
@@ -87,27 +87,43 @@ typedef struct set {
     size_t count, bytes, statements;
 } set;
 
-/* Runs the set until `seconds` are used; MB/s. */
-static double run(q_arena *arena, const q_catalog *catalog, const set *s, double seconds, const char *name)
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void round_of(q_arena *arena, const q_catalog *catalog, const set *s)
 {
     q_err err = Q_ERR_INIT;
+    for (size_t i = 0; i < s->count; i++) {
+        q_script *script;
+        q_arena_reset(arena);
+        if (q_ql_parse(arena, s->messages[i], &script, &err) != Q_OK ||
+            q_ql_check(arena, script, catalog, Q_SLICE_LIT("shop"), NULL, 0, &err) != Q_OK)
+            die(s->messages[i].ptr, &err);
+    }
+}
+
+/* Rounds over the set until `seconds` are used; the median round's MB/s. The best round shows what the code does when
+ * nobody else is on the machine. */
+static double run(q_arena *arena, const q_catalog *catalog, const set *s, double seconds, const char *name, double *best)
+{
+    enum { MAX_ROUNDS = 10000 };
+    static double times[MAX_ROUNDS];
     size_t rounds = 0;
-    double start = cpu_s(), used;
-    do {
-        for (size_t i = 0; i < s->count; i++) {
-            q_script *script;
-            q_arena_reset(arena);
-            if (q_ql_parse(arena, s->messages[i], &script, &err) != Q_OK ||
-                q_ql_check(arena, script, catalog, Q_SLICE_LIT("shop"), NULL, 0, &err) != Q_OK)
-                die(s->messages[i].ptr, &err);
-        }
-        rounds++;
-        used = cpu_s() - start;
-    } while (used < seconds);
-    double mb_per_s = (double)(s->bytes * rounds) / used / 1e6;
-    printf("  %-10s %7.1f MB/s  %9.0f statements/s  %9.0f messages/s  (%.0f bytes a message)\n", name, mb_per_s,
-           (double)(s->statements * rounds) / used, (double)(s->count * rounds) / used, (double)s->bytes / (double)s->count);
-    return mb_per_s;
+    for (double used = 0; used < seconds && rounds < MAX_ROUNDS; rounds++) {
+        double start = cpu_s();
+        round_of(arena, catalog, s);
+        times[rounds] = cpu_s() - start;
+        used += times[rounds];
+    }
+    qsort(times, rounds, sizeof times[0], by_size);
+    double median = times[rounds / 2], mb = (double)s->bytes / 1e6;
+    printf("  %-10s %7.1f MB/s (best round %.1f)  %9.0f statements/s   %.0f bytes a message\n", name, mb / median, mb / times[0],
+           (double)s->statements / median, (double)s->bytes / (double)s->count);
+    *best = mb / times[0];
+    return mb / median;
 }
 
 int main(int argc, char **argv)
@@ -124,7 +140,7 @@ int main(int argc, char **argv)
         if (!starts || !sets[k].messages)
             return 3;
         for (unsigned i = 0; i < MESSAGES; i++) {
-            int kind = k < KINDS ? k : (int)(i % KINDS); /* the last set is the mix */
+            int kind = k < KINDS ? k : (int)(i % MIXED); /* the last set is the mix */
             write_message(&text[k], kind, i * 7919 % 100003);
             sets[k].statements += kind == 3 ? 2 : 1;
             starts[i + 1] = text[k].len;
@@ -134,11 +150,12 @@ int main(int argc, char **argv)
         sets[k].bytes = text[k].len;
         free(starts);
     }
+    double best;
     printf("QuantaQL text to a checked tree, one core, processor time:\n");
     for (int k = 0; k < KINDS; k++)
-        (void)run(arena, catalog, &sets[k], seconds / 2, kind_names[k]);
-    double mix = run(arena, catalog, &sets[KINDS], seconds, "mix");
-    printf("parse_mb_per_s=%.1f\n", mix);
+        (void)run(arena, catalog, &sets[k], seconds / 2, kind_names[k], &best);
+    double mix = run(arena, catalog, &sets[KINDS], seconds, "mix", &best);
+    printf("parse_mb_per_s=%.1f parse_best_mb_per_s=%.1f\n", mix, best);
     for (int k = 0; k <= KINDS; k++) {
         q_buf_free(&text[k]);
         free(sets[k].messages);
