@@ -50,24 +50,24 @@ static const msgpack_object_kv **sorted_keys(q_mp_space *space, const msgpack_ob
 static q_rc check_unique(q_mp_space *space, const msgpack_object_map *m, q_err *err)
 {
     enum { FEW = 12 };
-    q_slice twice = Q_SLICE_NONE;
+    const msgpack_object *twice = NULL;
     if (m->size <= FEW) {
         for (uint32_t i = 1; i < m->size; i++)
             for (uint32_t j = 0; j < i; j++)
                 if (q_slice_eq(q_mp_slice(&m->ptr[i].key), q_mp_slice(&m->ptr[j].key)))
-                    twice = q_mp_slice(&m->ptr[i].key);
+                    twice = &m->ptr[i].key;
     } else {
         const msgpack_object_kv **by_key = sorted_keys(space, m);
         if (!by_key)
             return q_doc_no_memory(err);
         for (uint32_t i = 1; i < m->size; i++)
             if (cmp_key_pointers(&by_key[i - 1], &by_key[i]) == 0)
-                twice = q_mp_slice(&by_key[i]->key);
+                twice = &by_key[i]->key;
     }
-    if (!twice.ptr)
+    if (!twice)
         return Q_OK;
     return q_err_set(err, Q_E_QQL_VALUE, "The key \"%.*s\" stands twice in one object of a document.",
-                     (int)(twice.len < 60 ? twice.len : 60), twice.ptr);
+                     (int)(twice->via.str.size < 60 ? twice->via.str.size : 60), twice->via.str.ptr);
 }
 
 static q_rc check_text(const msgpack_object *o, q_err *err)

@@ -95,7 +95,8 @@ void q_mp_space_end(q_mp_space *s);
     q_mp_space name = { name##_bytes, sizeof name##_bytes, (arena_), NULL }
 
 /* The one value that `bytes` hold. Strings and the like borrow from `bytes`. The tree takes at most 24 bytes for each byte read.
- * Non-negative integers are POSITIVE_INTEGER whatever their form; floats of 32 bits are FLOAT32. */
+ * Non-negative integers are POSITIVE_INTEGER whatever their form; floats of 32 bits are FLOAT32; a map's key may be anything but a
+ * container. On failure *out is undefined. */
 q_mp_result q_mp_unpack(q_mp_space *space, q_slice bytes, msgpack_object *out);
 
 static inline q_slice q_mp_slice(const msgpack_object *o) { return (q_slice){ o->via.str.ptr, o->via.str.size }; } /* str or bin */

@@ -132,14 +132,15 @@ q_rc q_wire_fail(const q_wire_in *in, const char *what, const char *wrong, q_err
 
 q_slice q_wire_next_name(q_mp_items *it, bool may_be_empty)
 {
-    q_slice s = q_mp_next_text(it, Q_MAX_NAME_BYTES);
-    bool good = s.len > 0 || may_be_empty;
-    for (size_t i = 0; i < s.len; i++) {
+    const msgpack_object *o = q_mp_next(it);
+    q_slice s = o->type == MSGPACK_OBJECT_STR ? q_mp_slice(o) : Q_SLICE_NONE;
+    bool good = o->type == MSGPACK_OBJECT_STR && s.len <= Q_MAX_NAME_BYTES && (s.len > 0 || may_be_empty);
+    for (size_t i = 0; good && i < s.len; i++) {
         char c = s.ptr[i];
-        good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_');
+        good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
     }
     if (!good)
-        q_mp_wrong(it, "a name is empty or holds something else than a-z, 0-9 and _");
+        q_mp_wrong(it, "a name is missing, empty, too long or holds something else than a-z, 0-9 and _");
     return good ? s : Q_SLICE_NONE;
 }
 

@@ -132,7 +132,8 @@ static void bytes_that_are_no_document_are_refused(void **state)
     (void)state;
     static const q_slice bad[] = { { "", 0 }, Q_SLICE_LIT("\x91"), Q_SLICE_LIT("\x90\x90"), Q_SLICE_LIT("\xc1"), Q_SLICE_LIT("\x91\xc4\x01x") /* bin */,
         Q_SLICE_LIT("\x91\xd4\x01x") /* ext */, Q_SLICE_LIT("\x91\xca\0\0\0\0") /* float 32 */, Q_SLICE_LIT("\x81\x01\x01") /* a key that is no string */,
-        Q_SLICE_LIT("\x82\xa1" "a\x01\xa1" "a\x02") /* a key twice */, Q_SLICE_LIT("\x91\xa2\xc3(") /* no UTF-8 */, Q_SLICE_LIT("\x91\xa1\0") /* NUL */,
+        Q_SLICE_LIT("\x82\xa1" "a\x01\xa1" "a\x02") /* a key twice */, Q_SLICE_LIT("\x91\x82\xa0\x01\xa0\x02") /* the empty one, too */,
+        Q_SLICE_LIT("\x81\x90\x01") /* a key that is a list */, Q_SLICE_LIT("\x82\xa1" "a\x81\xa1" "b\x01\x81\x01\x02\x03") /* or a map */, Q_SLICE_LIT("\x91\xa2\xc3(") /* no UTF-8 */, Q_SLICE_LIT("\x91\xa1\0") /* NUL */,
         Q_SLICE_LIT("\x91\xcf\x80\0\0\0\0\0\0\0") /* 2^63 */, Q_SLICE_LIT("\x91\xcb\x7f\xf0\0\0\0\0\0\0") /* infinite */,
         Q_SLICE_LIT("\x91\xcb\x7f\xf8\0\0\0\0\0\0") /* NaN */, Q_SLICE_LIT("\xdd\xff\xff\xff\xff"), Q_SLICE_LIT("\xdf\x80\0\0\0"),
         Q_SLICE_LIT("\xc9\xff\xff\xff\xff\x01") /* ext 32 whose length wraps */, Q_SLICE_LIT("\xdb\xff\xff\xff\xffx") };
