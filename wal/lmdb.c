@@ -13,7 +13,7 @@
 #include "wal/bytes.h"
 
 /* Records below the first that counts leave the tree in portions, so that a TRIM of a million costs no group much. */
-enum { TRIM_PER_GROUP = 64, TRIM_PER_APPEND = 2, TRIM_HURRY = 16384, READER_CHECK_EVERY = 4096 };
+enum { TRIM_PER_GROUP = 64, TRIM_PER_APPEND = 2, TRIM_HURRY = 16384, TRIM_BYTES = 64 << 20, READER_CHECK_EVERY = 4096 };
 
 q_rc q_wal_mdb_error(q_rc rc, int code, const char *doing, q_err *err)
 {
@@ -106,12 +106,15 @@ static int delete_trimmed(MDB_cursor *c, uint64_t *oldest_kept, uint64_t first_l
 {
     uint8_t key[Q_WAL_RECORD_KEY];
     int code = 0;
-    for (; code == 0 && most > 0 && *oldest_kept < first_lsn; most--) {
+    size_t bytes = 0;
+    for (; code == 0 && most > 0 && bytes < TRIM_BYTES && *oldest_kept < first_lsn; most--) {
         q_wal_record_key(*oldest_kept, key);
         MDB_val k = { sizeof key, key }, v;
         code = mdb_cursor_get(c, &k, &v, MDB_SET);
-        if (code == 0)
+        if (code == 0) {
+            bytes += v.mv_size;
             code = mdb_cursor_del(c, 0);
+        }
         if (code == 0)
             *oldest_kept += 1;
     }

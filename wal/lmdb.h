@@ -14,7 +14,6 @@
 enum {
     Q_WAL_GROUP_MAX_BYTES = 128 << 20, /* of all values of one group */
     Q_WAL_GROUP_MAX_OPS = 1 << 20,
-    Q_WAL_MIN_BYTES = 1 << 20,         /* of q_log_options.max_bytes */
     Q_WAL_MAX_READERS = 512,
     Q_WAL_PATH_MAX = 4000
 };

@@ -20,7 +20,10 @@ typedef enum q_log_table {
 #define Q_LOG_META_CLUSTER     "cluster"      /* 8 bytes, little endian: random, for good */
 #define Q_LOG_META_INCARNATION "incarnation"  /* 16 random bytes: of this log and its request topic; part of a request's identity (B7) */
 
-enum { Q_LOG_MAX_KEY_BYTES = 510 }; /* of a table's key */
+enum {
+    Q_LOG_MAX_KEY_BYTES = 510,  /* of a table's key */
+    Q_LOG_MIN_BYTES = 1 << 20   /* of q_log_options.max_bytes */
+};
 
 typedef struct q_log_op {
     enum { Q_LO_APPEND = 1, Q_LO_PUT, Q_LO_DELETE, Q_LO_TRIM } kind;

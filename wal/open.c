@@ -174,8 +174,8 @@ static q_rc prepare(const char *dir, const q_log_options *options, uint64_t max_
 q_rc q_log_open_lmdb(const char *dir, const q_log_options *options, q_log **out, q_err *err)
 {
     uint64_t max_bytes = options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
-    if (max_bytes < Q_WAL_MIN_BYTES)
-        return q_err_set(err, Q_E_INTERNAL, "a log of at most %llu bytes is too small; the least is %d", (unsigned long long)max_bytes, Q_WAL_MIN_BYTES);
+    if (max_bytes < Q_LOG_MIN_BYTES)
+        return q_err_set(err, Q_E_INTERNAL, "a log of at most %llu bytes is too small; the least is %d", (unsigned long long)max_bytes, Q_LOG_MIN_BYTES);
     max_bytes -= max_bytes % 65536; /* whole pages, of any size */
     int lock_fd = -1;
     q_rc rc = prepare(dir, options, max_bytes, &lock_fd, err);

@@ -15,7 +15,7 @@ uint64_t q_wal_estimate_pages(size_t page_bytes, const q_log_op *ops, size_t n, 
 {
     /* mdb.c: a node of a leaf is 8 bytes, key and value, made even, and 2 bytes in the page's index; one larger than half a page keeps
      * its value on overflow pages of its own, with one header of 16 bytes. */
-    uint64_t leaf_bytes = 0, pages = 64 + deletes / 4;
+    uint64_t leaf_bytes = 0, pages = 32 + (deletes / 8 < 32 ? deletes / 8 : 32); /* paths that are copied, the list of what became free */
     size_t inline_max = (page_bytes - 16) / 2 - 2;
     for (size_t i = 0; i < n; i++) {
         if (ops[i].kind == Q_LO_TRIM)
