@@ -88,6 +88,9 @@ typedef struct q_ddl {
 /* Checks the DDL against the snapshot. Q_OK: it would change it. Q_END: nothing to do (IF [NOT] EXISTS). Q_FAIL: why not.
  * ALTER … IF NOT EXISTS leaves out the attributes that are there; DROP RECORD knows no CASCADE: RECORD_IN_USE stands. */
 Q_CHECK q_rc q_catalog_check(const q_catalog *c, const q_ddl *ddl, q_err *err);
+/* The DDL as engines are told it: a CREATE with its `id` and every datatype filled in, an ALTER with only what it really adds. Slices
+ * borrow from `ddl`. Q_END: nothing to add. */
+Q_CHECK q_rc q_ddl_complete(q_arena *arena, const q_catalog *c, const q_ddl *ddl, q_ddl *out, q_err *err);
 /* The snapshot after it, with one reference (an equal one where check says Q_END); `seq` becomes the incarnation of what is created.
  * Also used by recovery. */
 Q_CHECK q_rc q_catalog_apply(const q_catalog *c, const q_ddl *ddl, uint64_t seq, q_catalog **out, q_err *err);

@@ -13,6 +13,9 @@ enum { FORMAT = 1, IS_BUCKET = 1, IS_RECORD = 2, IS_DDL = 3 };
 enum { IF_EXISTS = 1, IF_NOT_EXISTS = 2, CASCADE = 4 };
 enum { MANY = 1, REQUIRED = 2, UNIQUE = 4 };
 
+/* These numbers are stored: new enumerators go to the end. */
+_Static_assert(Q_T_RELATION == 11 && Q_K_METRIC == 3 && Q_DDL_DROP_RECORD == 5, "stored numbers have moved");
+
 /* ---- encoding -------------------------------------------------------------------------------------------------------- */
 
 static void begin(q_buf *out, size_t items, int what)

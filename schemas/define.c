@@ -135,3 +135,19 @@ q_rc q_define(const q_ddl *ddl, const q_record *base, q_definition *out, q_err *
         rc = add(ddl, &ddl->attrs[i], base, out, err);
     return rc == Q_OK && out->count == base->count ? Q_END : rc;
 }
+
+q_rc q_ddl_complete(q_arena *arena, const q_catalog *c, const q_ddl *ddl, q_ddl *out, q_err *err)
+{
+    *out = *ddl;
+    if (ddl->kind != Q_DDL_CREATE_RECORD && ddl->kind != Q_DDL_ALTER_RECORD)
+        return Q_OK;
+    const q_record *base = ddl->kind == Q_DDL_ALTER_RECORD ? q_catalog_record(c, ddl->bucket, ddl->record) : NULL;
+    q_definition *d = Q_NEW(arena, q_definition);
+    if (!d)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "The definition doesn't fit into memory.");
+    q_rc rc = q_define(ddl, base, d, err);
+    uint32_t known = base ? base->count : 0;
+    out->attrs = d->attrs + known;
+    out->count = d->count - known;
+    return rc;
+}
