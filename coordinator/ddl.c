@@ -52,7 +52,10 @@ static uint32_t engines_of(const q_bucket *b, const q_record *rec, const q_ddl *
 
 q_rc q_ddl_build(q_exec *x, q_exec_outcome *out, q_err *err)
 {
-    const q_ddl *d = &x->plans[0].stmt->ddl;
+    q_ddl complete, *d = &complete;
+    q_rc rc = q_ddl_complete(x->arena, x->planner.catalog, &x->plans[0].stmt->ddl, &complete, err);
+    if (rc != Q_OK)
+        return rc == Q_END ? Q_OK : rc;
     const q_bucket *b = q_catalog_bucket(x->planner.catalog, d->bucket);
     const q_record *rec = b && !of_bucket(d) ? q_bucket_record(b, d->record) : NULL;
     if (x->results[0].count == 0)
