@@ -1,3 +1,4 @@
+#include "base/say.h"
 #include "bus/internal.h"
 
 #include <pthread.h>
@@ -12,9 +13,17 @@ bool q_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value
     return false;
 }
 
+/* What goes wrong comes back as an error or an event; a broker that is away for a while is no news for a person. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk;
+    q_say(level <= 2 ? Q_SAY_ERROR : Q_SAY_DEBUG, "kafka: %s: %s", facility, text);
+}
+
 rd_kafka_conf_t *q_kafka_conf(const q_kafka_config *config, q_err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, on_log);
     bool ok = q_kafka_conf_set(conf, "bootstrap.servers", config->bootstrap, err) &&
               q_kafka_conf_set(conf, "client.id", "quanta", err) &&
               q_kafka_conf_set(conf, "socket.nagle.disable", "true", err) &&
