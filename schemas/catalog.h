@@ -75,7 +75,9 @@ q_slice q_record_suggest_attr(const q_record *r, q_slice name);
 Q_CHECK q_rc q_name_check(q_slice name, const char *what, q_err *err);
 
 /* DDL, as the statement says it. */
-typedef enum q_ddl_kind { Q_DDL_CREATE_BUCKET = 1, Q_DDL_DROP_BUCKET, Q_DDL_CREATE_RECORD, Q_DDL_ALTER_RECORD, Q_DDL_DROP_RECORD } q_ddl_kind;
+typedef enum q_ddl_kind {
+    Q_DDL_CREATE_BUCKET = 1, Q_DDL_DROP_BUCKET, Q_DDL_CREATE_RECORD, Q_DDL_ALTER_RECORD, Q_DDL_DROP_RECORD
+} q_ddl_kind;
 typedef struct q_ddl {
     q_ddl_kind kind;
     q_slice bucket, record;

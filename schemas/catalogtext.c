@@ -63,7 +63,9 @@ static q_rc take_property(q_arena *arena, const char *key, const json_t *j, cons
         return Q_OK;
     }
     a->many = q_slice_eq(text, Q_SLICE_LIT("many"));
-    return a->many || q_slice_eq(text, Q_SLICE_LIT("one")) ? Q_OK : invalid(err, "Attribute \"%.60s\": \"cardinality\" must be one or many.%s", attr, NULL);
+    return a->many || q_slice_eq(text, Q_SLICE_LIT("one"))
+               ? Q_OK
+               : invalid(err, "Attribute \"%.60s\": \"cardinality\" must be one or many.%s", attr, NULL);
 }
 
 static q_rc take_attribute(q_arena *arena, const char *name, json_t *properties, q_attr *a, q_err *err)

@@ -176,7 +176,8 @@ static q_rc load_bucket(q_catalog **c, q_mp_items *it, q_err *err)
         return rc;
     if (!q_catalog_bucket(*c, name) && q_catalog_count(*c) >= Q_MAX_BUCKETS)
         return damaged("there are too many buckets", err);
-    return own(c) && q_snapshot_put_bucket(*c, name, incarnation) ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
+    return own(c) && q_snapshot_put_bucket(*c, name, incarnation) ? Q_OK
+                                                                  : q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
 }
 
 static q_rc load_record(q_catalog **c, q_arena *arena, q_mp_items *it, q_err *err)

@@ -37,7 +37,8 @@ static q_rc check_create_bucket(const q_catalog *c, const q_ddl *ddl, target *t,
         return rc;
     t->bucket = q_catalog_bucket(c, ddl->bucket);
     if (t->bucket)
-        return ddl->if_not_exists ? Q_END : q_err_set(err, Q_E_BUCKET_EXISTS, "The bucket \"%.*s\" is there already.", Q_SLICE_FMT(ddl->bucket));
+        return ddl->if_not_exists ? Q_END
+                                  : q_err_set(err, Q_E_BUCKET_EXISTS, "The bucket \"%.*s\" is there already.", Q_SLICE_FMT(ddl->bucket));
     if (q_catalog_count(c) >= Q_MAX_BUCKETS)
         return q_err_set(err, Q_E_SCHEMA_INVALID, "There may be %d buckets at most.", Q_MAX_BUCKETS);
     return Q_OK;
@@ -66,7 +67,8 @@ static q_rc check_create_record(const q_catalog *c, const q_ddl *ddl, target *t,
     if (rc != Q_OK)
         return rc;
     if (q_bucket_record(t->bucket, ddl->record))
-        return ddl->if_not_exists ? Q_END : q_err_set(err, Q_E_RECORD_EXISTS, "The record \"%.*s\" is there already.", Q_SLICE_FMT(ddl->record));
+        return ddl->if_not_exists ? Q_END
+                                  : q_err_set(err, Q_E_RECORD_EXISTS, "The record \"%.*s\" is there already.", Q_SLICE_FMT(ddl->record));
     if (t->bucket->count >= Q_MAX_RECORDS)
         return q_err_set(err, Q_E_SCHEMA_INVALID, "A bucket may have %d records at most.", Q_MAX_RECORDS);
     return q_define(ddl, NULL, &t->definition, err);

@@ -1,7 +1,8 @@
 /* message.c - envelopes: who says what to whom, in which epoch. */
 #include "schemas/wire/codec.h"
 
-_Static_assert(Q_M_ASK == 10 && Q_NO_REFUSED == 8 && Q_EN_INFLUX == 3 && Q_I_DDL == 4 && Q_C_NOT_NULL == 10 && Q_R_REFERRERS == 3 && Q_RETRY == 2,
+_Static_assert(Q_M_ASK == 10 && Q_NO_REFUSED == 8 && Q_EN_INFLUX == 3 && Q_I_DDL == 4 && Q_C_NOT_NULL == 10 && Q_R_REFERRERS == 3
+                   && Q_RETRY == 2,
                "numbers of the layouts have moved");
 
 /* ---- encoding -------------------------------------------------------------------------------------------------------- */

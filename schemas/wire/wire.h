@@ -131,7 +131,11 @@ typedef enum q_no {  /* why a participant says NO */
     Q_NO_REFUSED     /* will not pass: code and text tell why */
 } q_no;
 
-typedef struct q_txn_work { uint64_t seq; int64_t time_us; q_slice writes; } q_txn_work; /* time: the transaction's; writes: encoded q_writes */
+typedef struct q_txn_work {
+    uint64_t seq;
+    int64_t time_us;  /* the transaction's */
+    q_slice writes;   /* encoded q_writes */
+} q_txn_work;
 typedef struct q_vote { uint64_t seq; q_no no; uint32_t item; /* index of the refused item */ q_slice text; } q_vote;
 
 typedef struct q_engine_state {

@@ -19,9 +19,16 @@ static int save(const char *dir, const char *kind, unsigned n, q_slice bytes)
 
 int main(int argc, char **argv)
 {
-    static const char *const text[] = { "1d 3h", "-P1DT3H5M2.000007S", "2024-05-01T14:30:00.25+02:00", "123e4567-e89b-12d3-a456-426614174000",
-        "-1234567890.123456789012345678", "8.95e1", "aGVsbG8=", "{\"a\":[1,{\"b\":null}],\"c\":\"\xc3\xa9\"}",
-        "{\"record\":\"r\",\"attributes\":{\"id\":{\"type\":\"scalar\",\"datatype\":\"int\"},\"a\":{\"type\":\"metric\",\"unit\":\"duration\"}}}" };
+    static const char *const text[] = { "1d 3h",
+                                        "-P1DT3H5M2.000007S",
+                                        "2024-05-01T14:30:00.25+02:00",
+                                        "123e4567-e89b-12d3-a456-426614174000",
+                                        "-1234567890.123456789012345678",
+                                        "8.95e1",
+                                        "aGVsbG8=",
+                                        "{\"a\":[1,{\"b\":null}],\"c\":\"\xc3\xa9\"}",
+                                        "{\"record\":\"r\",\"attributes\":{\"id\":{\"type\":\"scalar\",\"datatype\":\"int\"},\"a\":{"
+                                        "\"type\":\"metric\",\"unit\":\"duration\"}}}" };
     gen g = { 1, q_arena_new(0) };
     q_buf b = Q_BUF_INIT(Q_WIRE_MAX_BYTES);
     int failed = argc != 2 || !g.arena;

@@ -73,7 +73,8 @@ static inline q_value gen_decimal(gen *g)
 
 static inline q_slice gen_text(gen *g, uint32_t max)
 {
-    static const char *const pieces[] = { "a", "Z", "9", "_", " ", "\"", "\\", "\n", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9a\x9a", "order", "x" };
+    static const char *const pieces[] = { "a",     "Z", "9", "_", " ", "\"", "\\", "\n", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9a\x9a",
+                                          "order", "x" };
     q_buf b = Q_BUF_INIT(max);
     uint32_t n = gen_below(g, 12);
     for (uint32_t i = 0; i < n; i++) {

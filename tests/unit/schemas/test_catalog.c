@@ -7,10 +7,11 @@
 #define S(text) Q_SLICE_LIT(text)
 
 static const char ORDERS[] = "{\"record\": \"orders\", \"attributes\": {\n"
-    "  \"id\": {\"type\": \"scalar\", \"datatype\": \"string\"}, \"customer\": {\"type\": \"document\"},\n"
-    "  \"total_cost\": {\"type\": \"scalar\", \"datatype\": \"float\"},\n"
-    "  \"delivery_route\": {\"type\": \"relation\", \"target\": \"routes\"}, \"delivered_by\": {\"type\": \"relation\", \"target\": \"drivers\"},\n"
-    "  \"delivery_time\": {\"type\": \"metric\", \"unit\": \"duration\"}}}";
+                             "  \"id\": {\"type\": \"scalar\", \"datatype\": \"string\"}, \"customer\": {\"type\": \"document\"},\n"
+                             "  \"total_cost\": {\"type\": \"scalar\", \"datatype\": \"float\"},\n"
+                             "  \"delivery_route\": {\"type\": \"relation\", \"target\": \"routes\"}, \"delivered_by\": {\"type\": "
+                             "\"relation\", \"target\": \"drivers\"},\n"
+                             "  \"delivery_time\": {\"type\": \"metric\", \"unit\": \"duration\"}}}";
 
 /* The snapshot after a DDL; the old one loses its reference. */
 static q_catalog *after(q_catalog *c, q_ddl ddl, uint64_t seq)
@@ -60,9 +61,16 @@ static void the_specification_s_record_is_understood_unchanged(void **state)
     assert_int_equal(r->incarnation, 9);
     assert_int_equal(r->version, 1);
     assert_int_equal(r->engines, Q_EN_BIT(Q_EN_POSTGRES) | Q_EN_BIT(Q_EN_MONGO) | Q_EN_BIT(Q_EN_NEO4J) | Q_EN_BIT(Q_EN_INFLUX));
-    static const struct { const char *name; q_kind kind; q_type type; } attrs[] = { { "id", Q_K_SCALAR, Q_T_STRING }, { "customer", Q_K_DOCUMENT, Q_T_DOC },
-        { "total_cost", Q_K_SCALAR, Q_T_FLOAT }, { "delivery_route", Q_K_RELATION, Q_T_RELATION }, { "delivered_by", Q_K_RELATION, Q_T_RELATION },
-        { "delivery_time", Q_K_METRIC, Q_T_DURATION } };
+    static const struct {
+        const char *name;
+        q_kind kind;
+        q_type type;
+    } attrs[] = { { "id", Q_K_SCALAR, Q_T_STRING },
+                  { "customer", Q_K_DOCUMENT, Q_T_DOC },
+                  { "total_cost", Q_K_SCALAR, Q_T_FLOAT },
+                  { "delivery_route", Q_K_RELATION, Q_T_RELATION },
+                  { "delivered_by", Q_K_RELATION, Q_T_RELATION },
+                  { "delivery_time", Q_K_METRIC, Q_T_DURATION } };
     for (uint32_t i = 0; i < r->count; i++) {
         assert_slice(r->attrs[i].name, attrs[i].name);
         assert_int_equal(r->attrs[i].kind, attrs[i].kind);
@@ -72,8 +80,9 @@ static void the_specification_s_record_is_understood_unchanged(void **state)
     }
     q_buf b = Q_BUF_INIT(1 << 16);
     q_record_to_quantaql(r, &b);
-    assert_slice(q_buf_slice(&b), "CREATE RECORD orders (id scalar string, customer document, total_cost scalar float, delivery_route relation to routes, "
-                                  "delivered_by relation to drivers, delivery_time metric unit duration);");
+    assert_slice(q_buf_slice(&b),
+                 "CREATE RECORD orders (id scalar string, customer document, total_cost scalar float, delivery_route relation to routes, "
+                 "delivered_by relation to drivers, delivery_time metric unit duration);");
     q_buf_clear(&b);
     q_record_to_json(r, &b);
     char *compact = q_arena_alloc(*state, sizeof ORDERS);
@@ -89,9 +98,12 @@ static void the_specification_s_record_is_understood_unchanged(void **state)
 
 static void every_property_of_an_attribute_has_a_json_and_a_quantaql_form(void **state)
 {
-    const char *json = "{\"record\":\"r\",\"attributes\":{\"id\":{\"type\":\"scalar\",\"datatype\":\"uuid\"},\"a\":{\"type\":\"scalar\",\"datatype\":\"decimal\","
-                       "\"required\":true,\"unique\":true},\"b\":{\"type\":\"relation\",\"target\":\"r\",\"cardinality\":\"many\",\"required\":true},\"c\":{\"type\":\"metric\","
-                       "\"datatype\":\"int\",\"unit\":\"m\\\"/s\"},\"d\":{\"type\":\"metric\"},\"e\":{\"type\":\"metric\",\"datatype\":\"duration\"}}}";
+    const char *json =
+        "{\"record\":\"r\",\"attributes\":{\"id\":{\"type\":\"scalar\",\"datatype\":\"uuid\"},\"a\":{\"type\":\"scalar\",\"datatype\":"
+        "\"decimal\","
+        "\"required\":true,\"unique\":true},\"b\":{\"type\":\"relation\",\"target\":\"r\",\"cardinality\":\"many\",\"required\":true},"
+        "\"c\":{\"type\":\"metric\","
+        "\"datatype\":\"int\",\"unit\":\"m\\\"/s\"},\"d\":{\"type\":\"metric\"},\"e\":{\"type\":\"metric\",\"datatype\":\"duration\"}}}";
     q_catalog *c = after(with_bucket("b", 1), definition(state, "b", json), 2);
     const q_record *r = q_catalog_record(c, S("b"), S("r"));
     q_buf b = Q_BUF_INIT(1 << 16);
@@ -99,8 +111,10 @@ static void every_property_of_an_attribute_has_a_json_and_a_quantaql_form(void *
     assert_slice(q_buf_slice(&b), json);
     q_buf_clear(&b);
     q_record_to_quantaql(r, &b);
-    assert_slice(q_buf_slice(&b), "CREATE RECORD r (id scalar uuid, a scalar decimal required unique, b relation to r many required, c metric int unit \"m\\\"/s\", "
-                                  "d metric, e metric duration);");
+    assert_slice(
+        q_buf_slice(&b),
+        "CREATE RECORD r (id scalar uuid, a scalar decimal required unique, b relation to r many required, c metric int unit \"m\\\"/s\", "
+        "d metric, e metric duration);");
     q_buf_free(&b);
     assert_true(r->attrs[2].many && r->attrs[2].required && r->attrs[1].unique && r->attrs[1].required);
     assert_int_equal(r->attrs[4].datatype, Q_T_FLOAT);
@@ -109,16 +123,25 @@ static void every_property_of_an_attribute_has_a_json_and_a_quantaql_form(void *
 
 static void json_that_is_no_definition_is_refused_with_its_place(void **state)
 {
-    static const char *const bad[][2] = { { "", "JSON" }, { "[]", "object" }, { "{\"record\":1,\"attributes\":{}}", "name" }, { "{\"attributes\":{}}", "name" },
-        { "{\"record\":\"r\"}", "attributes" }, { "{\"record\":\"r\",\"attributes\":[]}", "attributes" }, { "{\"record\":\"r\",\"attributes\":{},\"x\":1}", "\"x\"" },
-        { "{\"record\":\"r\",\"attributes\":{\"a\":\"string\"}}", "\"a\"" }, { "{\"record\":\"r\",\"attributes\":{\"a\":{}}}", "\"type\"" },
-        { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"table\"}}}", "\"type\"" }, { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":1}}}", "string" },
+    static const char *const bad[][2] = {
+        { "", "JSON" },
+        { "[]", "object" },
+        { "{\"record\":1,\"attributes\":{}}", "name" },
+        { "{\"attributes\":{}}", "name" },
+        { "{\"record\":\"r\"}", "attributes" },
+        { "{\"record\":\"r\",\"attributes\":[]}", "attributes" },
+        { "{\"record\":\"r\",\"attributes\":{},\"x\":1}", "\"x\"" },
+        { "{\"record\":\"r\",\"attributes\":{\"a\":\"string\"}}", "\"a\"" },
+        { "{\"record\":\"r\",\"attributes\":{\"a\":{}}}", "\"type\"" },
+        { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"table\"}}}", "\"type\"" },
+        { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":1}}}", "string" },
         { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"scalar\",\"datatype\":\"text\"}}}", "text" },
         { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"scalar\",\"datatyp\":\"int\"}}}", "datatyp" },
         { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"relation\",\"target\":\"r\",\"cardinality\":\"two\"}}}", "cardinality" },
         { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"document\",\"cardinality\":\"one\"}}}", "cardinality" },
         { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"scalar\",\"required\":1}}}", "required" },
-        { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"document\"},\"a\":{\"type\":\"document\"}}}", "duplicate" } };
+        { "{\"record\":\"r\",\"attributes\":{\"a\":{\"type\":\"document\"},\"a\":{\"type\":\"document\"}}}", "duplicate" }
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         q_err err = Q_ERR_INIT;
         q_ddl d;
@@ -133,13 +156,36 @@ static void json_that_is_no_definition_is_refused_with_its_place(void **state)
 static void names_are_lower_case_bounded_and_not_an_engine_s_own(void **state)
 {
     (void)state;
-    static const struct { const char *name, *what; bool ok; } cases[] = { { "a", "bucket", true }, { "a_1_b", "record", true },
-        { "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd", "record", true }, { "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddx", "record", false }, { "", "record", false },
-        { "1a", "record", false }, { "_a", "record", false }, { "A", "record", false }, { "a-b", "record", false }, { "a__b", "record", false }, { "a_", "record", true },
-        { "\xc3\xa9", "record", false }, { "pg_x", "bucket", false }, { "pg_x", "attribute", false }, { "pgx", "bucket", true }, { "public", "bucket", false },
-        { "public", "record", true }, { "information_schema", "bucket", false }, { "admin", "bucket", false }, { "admin", "record", true }, { "local", "bucket", false },
-        { "config", "bucket", false }, { "system", "record", false }, { "time", "attribute", false }, { "time", "record", true }, { "xmin", "attribute", false },
-        { "ctid", "attribute", false }, { "select", "attribute", true }, { "time", "thing", false } };
+    static const struct { const char *name, *what; bool ok;
+    } cases[] = { { "a", "bucket", true },
+                  { "a_1_b", "record", true },
+                  { "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd", "record", true },
+                  { "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddx", "record", false },
+                  { "", "record", false },
+                  { "1a", "record", false },
+                  { "_a", "record", false },
+                  { "A", "record", false },
+                  { "a-b", "record", false },
+                  { "a__b", "record", false },
+                  { "a_", "record", true },
+                  { "\xc3\xa9", "record", false },
+                  { "pg_x", "bucket", false },
+                  { "pg_x", "attribute", false },
+                  { "pgx", "bucket", true },
+                  { "public", "bucket", false },
+                  { "public", "record", true },
+                  { "information_schema", "bucket", false },
+                  { "admin", "bucket", false },
+                  { "admin", "record", true },
+                  { "local", "bucket", false },
+                  { "config", "bucket", false },
+                  { "system", "record", false },
+                  { "time", "attribute", false },
+                  { "time", "record", true },
+                  { "xmin", "attribute", false },
+                  { "ctid", "attribute", false },
+                  { "select", "attribute", true },
+                  { "time", "thing", false } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_err err = Q_ERR_INIT;
         q_rc rc = q_name_check(q_slice_cstr(cases[i].name), cases[i].what, &err);
@@ -154,19 +200,32 @@ static void a_definition_s_attributes_follow_the_rules(void **state)
 {
     (void)state;
     q_catalog *c = with_bucket("b", 1);
-    const struct { q_attr a; bool ok; } cases[] = { { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_BYTES }, true },
-        { { .name = S("a"), .kind = Q_K_SCALAR }, false }, { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_DOC }, false },
-        { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .target = S("x") }, false }, { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .many = true }, false },
-        { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .unit = S("x") }, false }, { { .name = S("a"), .kind = Q_K_DOCUMENT }, true },
-        { { .name = S("a"), .kind = Q_K_DOCUMENT, .required = true }, false }, { { .name = S("a"), .kind = Q_K_DOCUMENT, .unique = true }, false },
-        { { .name = S("a"), .kind = Q_K_DOCUMENT, .datatype = Q_T_STRING }, false }, { { .name = S("a"), .kind = Q_K_RELATION, .target = S("other") }, true },
-        { { .name = S("a"), .kind = Q_K_RELATION }, false }, { { .name = S("a"), .kind = Q_K_RELATION, .target = S("Other") }, false },
-        { { .name = S("a"), .kind = Q_K_RELATION, .target = S("b"), .unique = true }, false }, { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("km/h") }, true },
-        { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("duration"), .datatype = Q_T_FLOAT }, false }, { { .name = S("a"), .kind = Q_K_METRIC, .datatype = Q_T_STRING }, false },
-        { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("a\nb") }, false }, { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("\xff") }, false },
-        { { .name = S("a"), .kind = Q_K_METRIC, .required = true }, false }, { { .name = S("a"), .kind = (q_kind)9 }, false }, { { .name = S("time"), .kind = Q_K_DOCUMENT }, false },
-        { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT }, true }, { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_FLOAT }, false },
-        { { .name = S("id"), .kind = Q_K_DOCUMENT }, false } };
+    const struct { q_attr a; bool ok;
+    } cases[] = { { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_BYTES }, true },
+                  { { .name = S("a"), .kind = Q_K_SCALAR }, false },
+                  { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_DOC }, false },
+                  { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .target = S("x") }, false },
+                  { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .many = true }, false },
+                  { { .name = S("a"), .kind = Q_K_SCALAR, .datatype = Q_T_INT, .unit = S("x") }, false },
+                  { { .name = S("a"), .kind = Q_K_DOCUMENT }, true },
+                  { { .name = S("a"), .kind = Q_K_DOCUMENT, .required = true }, false },
+                  { { .name = S("a"), .kind = Q_K_DOCUMENT, .unique = true }, false },
+                  { { .name = S("a"), .kind = Q_K_DOCUMENT, .datatype = Q_T_STRING }, false },
+                  { { .name = S("a"), .kind = Q_K_RELATION, .target = S("other") }, true },
+                  { { .name = S("a"), .kind = Q_K_RELATION }, false },
+                  { { .name = S("a"), .kind = Q_K_RELATION, .target = S("Other") }, false },
+                  { { .name = S("a"), .kind = Q_K_RELATION, .target = S("b"), .unique = true }, false },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("km/h") }, true },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("duration"), .datatype = Q_T_FLOAT }, false },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .datatype = Q_T_STRING }, false },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("a\nb") }, false },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .unit = S("\xff") }, false },
+                  { { .name = S("a"), .kind = Q_K_METRIC, .required = true }, false },
+                  { { .name = S("a"), .kind = (q_kind)9 }, false },
+                  { { .name = S("time"), .kind = Q_K_DOCUMENT }, false },
+                  { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT }, true },
+                  { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_FLOAT }, false },
+                  { { .name = S("id"), .kind = Q_K_DOCUMENT }, false } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_err err = Q_ERR_INIT;
         q_ddl d = { .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 1, .attrs = &cases[i].a };
@@ -175,17 +234,22 @@ static void a_definition_s_attributes_follow_the_rules(void **state)
             fail_msg("attribute %zu: %s", i, err.message);
     }
     const q_attr twice[] = { { .name = S("a"), .kind = Q_K_DOCUMENT }, { .name = S("a"), .kind = Q_K_DOCUMENT } };
-    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = twice }, Q_FAIL, Q_E_SCHEMA_INVALID, "");
-    const q_attr ids[] = { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT }, { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT } };
-    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = ids }, Q_FAIL, Q_E_SCHEMA_INVALID, "");
+    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = twice }, Q_FAIL,
+          Q_E_SCHEMA_INVALID, "");
+    const q_attr ids[] = { { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT },
+                           { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT } };
+    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = ids }, Q_FAIL,
+          Q_E_SCHEMA_INVALID, "");
     q_catalog_unref(c);
 }
 
 static void id_is_always_first_and_a_string_unless_said_otherwise(void **state)
 {
     (void)state;
-    const q_attr attrs[] = { { .name = S("x"), .kind = Q_K_DOCUMENT }, { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_UUID, .unique = true } };
-    q_catalog *c = after(with_bucket("b", 1), (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = attrs }, 2);
+    const q_attr attrs[] = { { .name = S("x"), .kind = Q_K_DOCUMENT },
+                             { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_UUID, .unique = true } };
+    q_catalog *c = after(with_bucket("b", 1),
+                         (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("r"), .count = 2, .attrs = attrs }, 2);
     c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("s") }, 3);
     const q_record *r = q_catalog_record(c, S("b"), S("r")), *s = q_catalog_record(c, S("b"), S("s"));
     assert_slice(r->attrs[0].name, "id");
@@ -213,7 +277,8 @@ static void what_is_there_already_or_not_at_all_has_its_code_and_a_hint(void **s
     check(c, (q_ddl){ .kind = Q_DDL_DROP_BUCKET, .bucket = S("shop") }, Q_FAIL, Q_E_BUCKET_NOT_EMPTY, "CASCADE");
     check(c, (q_ddl){ .kind = Q_DDL_DROP_BUCKET, .bucket = S("shop"), .cascade = true }, Q_OK, Q_E_NONE, "");
     check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("shop"), .record = S("orders") }, Q_FAIL, Q_E_RECORD_EXISTS, "");
-    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("shop"), .record = S("orders"), .if_not_exists = true }, Q_END, Q_E_NONE, "");
+    check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("shop"), .record = S("orders"), .if_not_exists = true }, Q_END, Q_E_NONE,
+          "");
     check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("shopp"), .record = S("orders") }, Q_FAIL, Q_E_UNKNOWN_BUCKET, "\"shop\"");
     check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("shop"), .record = S("Orders") }, Q_FAIL, Q_E_SCHEMA_INVALID, "");
     check(c, (q_ddl){ .kind = Q_DDL_DROP_RECORD, .bucket = S("shop"), .record = S("order") }, Q_FAIL, Q_E_UNKNOWN_RECORD, "\"orders\"");
@@ -226,7 +291,8 @@ static void what_is_there_already_or_not_at_all_has_its_code_and_a_hint(void **s
 static void a_change_only_adds(void **state)
 {
     q_catalog *c = after(with_bucket("shop", 1), definition(state, "shop", ORDERS), 2);
-    const q_attr more[] = { { .name = S("note"), .kind = Q_K_SCALAR, .datatype = Q_T_STRING }, { .name = S("total_cost"), .kind = Q_K_SCALAR, .datatype = Q_T_FLOAT } };
+    const q_attr more[] = { { .name = S("note"), .kind = Q_K_SCALAR, .datatype = Q_T_STRING },
+                            { .name = S("total_cost"), .kind = Q_K_SCALAR, .datatype = Q_T_FLOAT } };
     q_attr required = more[0], unique = more[0], id = { .name = S("id"), .kind = Q_K_SCALAR, .datatype = Q_T_INT };
     required.required = unique.unique = true;
     q_ddl alter = { .kind = Q_DDL_ALTER_RECORD, .bucket = S("shop"), .record = S("orders"), .count = 1, .attrs = more };
@@ -275,7 +341,8 @@ static void a_required_relation_keeps_its_target(void **state)
     const q_attr required = { .name = S("to_a"), .kind = Q_K_RELATION, .target = S("a"), .required = true };
     const q_attr plain = { .name = S("to_b"), .kind = Q_K_RELATION, .target = S("b") };
     q_catalog *c = with_bucket("s", 1);
-    c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("s"), .record = S("a"), .count = 1, .attrs = &required }, 2); /* to itself */
+    c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("s"), .record = S("a"), .count = 1, .attrs = &required },
+              2); /* to itself */
     check(c, (q_ddl){ .kind = Q_DDL_DROP_RECORD, .bucket = S("s"), .record = S("a") }, Q_OK, Q_E_NONE, "");
     c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("s"), .record = S("b") }, 3);
     c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("s"), .record = S("c"), .count = 1, .attrs = &required }, 4);
@@ -331,10 +398,13 @@ static void bounds_hold_at_their_maximum(void **state)
         assert_ptr_equal(q_record_attr(wide, attrs[i].name), &wide->attrs[i + 1]);
     assert_null(q_record_attr(wide, S("a")));
     assert_null(q_record_attr(wide, S("zzz")));
-    check(c, (q_ddl){ .kind = Q_DDL_ALTER_RECORD, .bucket = S("b"), .record = S("wide"), .count = 1, .attrs = &attrs[Q_MAX_ATTRIBUTES - 1] }, Q_FAIL, Q_E_SCHEMA_INVALID, "");
+    check(c,
+          (q_ddl){ .kind = Q_DDL_ALTER_RECORD, .bucket = S("b"), .record = S("wide"), .count = 1, .attrs = &attrs[Q_MAX_ATTRIBUTES - 1] },
+          Q_FAIL, Q_E_SCHEMA_INVALID, "");
 
     for (int i = 1; i < Q_MAX_RECORDS; i++)
-        c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = q_arena_printf(*state, "r%d", (i * 7919) % 1000) }, (uint64_t)i + 2);
+        c = after(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = q_arena_printf(*state, "r%d", (i * 7919) % 1000) },
+                  (uint64_t)i + 2);
     check(c, (q_ddl){ .kind = Q_DDL_CREATE_RECORD, .bucket = S("b"), .record = S("one_more") }, Q_FAIL, Q_E_SCHEMA_INVALID, "");
     const q_bucket *b = q_catalog_bucket(c, S("b"));
     for (uint32_t i = 1; i < b->count; i++)
@@ -351,8 +421,17 @@ static void a_misspelt_name_finds_the_nearest_within_two_edits(void **state)
 {
     q_catalog *c = after(with_bucket("ecommerce_service", 1), definition(state, "ecommerce_service", ORDERS), 2);
     const q_record *r = q_catalog_record(c, S("ecommerce_service"), S("orders"));
-    static const char *const cases[][2] = { { "total_cots", "total_cost" }, { "totalcost", "total_cost" }, { "delivery_rout", "delivery_route" }, { "Customer", "customer" },
-        { "custommmer", "customer" }, { "custommmmer", "" }, { "ic", "id" }, { "xy", "" }, { "x", "" }, { "", "" }, { "deliverd_by", "delivered_by" } };
+    static const char *const cases[][2] = { { "total_cots", "total_cost" },
+                                            { "totalcost", "total_cost" },
+                                            { "delivery_rout", "delivery_route" },
+                                            { "Customer", "customer" },
+                                            { "custommmer", "customer" },
+                                            { "custommmmer", "" },
+                                            { "ic", "id" },
+                                            { "xy", "" },
+                                            { "x", "" },
+                                            { "", "" },
+                                            { "deliverd_by", "delivered_by" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_slice(q_record_suggest_attr(r, q_slice_cstr(cases[i][0])), cases[i][1]);
     assert_slice(q_catalog_suggest_bucket(c, S("ecomerce_service")), "ecommerce_service");
@@ -481,7 +560,8 @@ static void a_large_catalog_loads_in_any_order(void **state)
 
 static void the_example_bucket_is_valid(void **state)
 {
-    static const char *const files[] = { "01_users", "02_products", "03_zones", "04_stops", "05_routes", "06_drivers", "07_orders", "08_deliveries" };
+    static const char *const files[] = { "01_users",  "02_products", "03_zones",  "04_stops",
+                                         "05_routes", "06_drivers",  "07_orders", "08_deliveries" };
     q_catalog *c = with_bucket("ecommerce_service", 1);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[100], text[4096];

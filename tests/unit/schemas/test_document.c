@@ -45,9 +45,19 @@ static size_t path(void **state, const char *text, q_step steps[Q_MAX_DOC_STEPS 
 
 static void json_of_every_kind_goes_in_and_comes_out_in_order(void **state)
 {
-    static const char *const same[] = { "{}", "[]", "{\"b\":1,\"a\":2}", "[null,true,false,0,-1,9223372036854775807,-9223372036854775808]",
-        "[1.0,0.5,-2.5e-07,1e+300]", "[\"\",\"\xc3\xa9\",\"\\\"\\\\\\n\\t\\u0001\"]", "{\"a\":{\"b\":[{\"c\":[[]]}]}}", "5", "\"x\"", "null", "true", "1.5",
-        "[\"http://x/y\"]" };
+    static const char *const same[] = { "{}",
+                                        "[]",
+                                        "{\"b\":1,\"a\":2}",
+                                        "[null,true,false,0,-1,9223372036854775807,-9223372036854775808]",
+                                        "[1.0,0.5,-2.5e-07,1e+300]",
+                                        "[\"\",\"\xc3\xa9\",\"\\\"\\\\\\n\\t\\u0001\"]",
+                                        "{\"a\":{\"b\":[{\"c\":[[]]}]}}",
+                                        "5",
+                                        "\"x\"",
+                                        "null",
+                                        "true",
+                                        "1.5",
+                                        "[\"http://x/y\"]" };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         reads_as(doc(state, same[i]), same[i]);
     reads_as(doc(state, " { \"a\" : [ 1 , 2e0 ] } \n"), "{\"a\":[1,2.0]}");
@@ -56,8 +66,24 @@ static void json_of_every_kind_goes_in_and_comes_out_in_order(void **state)
 
 static void json_that_no_document_can_hold_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "{", "[1,]", "{\"a\":1,\"a\":2}", "[9223372036854775808]", "[-9223372036854775809]", "[1e999]", "[NaN]", "[Infinity]",
-        "[\"\\u0000\"]", "{\"a\\u0000\":1}", "[\"\xff\"]", "[1] x", "{'a':1}", "[01]", "[\"\\ud800\"]", "// c\n[]", "{\"a\":{\"b\":1,\"b\":1}}" };
+    static const char *const bad[] = { "",
+                                       "{",
+                                       "[1,]",
+                                       "{\"a\":1,\"a\":2}",
+                                       "[9223372036854775808]",
+                                       "[-9223372036854775809]",
+                                       "[1e999]",
+                                       "[NaN]",
+                                       "[Infinity]",
+                                       "[\"\\u0000\"]",
+                                       "{\"a\\u0000\":1}",
+                                       "[\"\xff\"]",
+                                       "[1] x",
+                                       "{'a':1}",
+                                       "[01]",
+                                       "[\"\\ud800\"]",
+                                       "// c\n[]",
+                                       "{\"a\":{\"b\":1,\"b\":1}}" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         q_err err = Q_ERR_INIT;
         q_slice d;
@@ -130,13 +156,31 @@ static void size_is_bounded_at_its_maximum(void **state)
 static void bytes_that_are_no_document_are_refused(void **state)
 {
     (void)state;
-    static const q_slice bad[] = { { "", 0 }, Q_SLICE_LIT("\x91"), Q_SLICE_LIT("\x90\x90"), Q_SLICE_LIT("\xc1"), Q_SLICE_LIT("\x91\xc4\x01x") /* bin */,
-        Q_SLICE_LIT("\x91\xd4\x01x") /* ext */, Q_SLICE_LIT("\x91\xca\0\0\0\0") /* float 32 */, Q_SLICE_LIT("\x81\x01\x01") /* a key that is no string */,
-        Q_SLICE_LIT("\x82\xa1" "a\x01\xa1" "a\x02") /* a key twice */, Q_SLICE_LIT("\x91\x82\xa0\x01\xa0\x02") /* the empty one, too */,
-        Q_SLICE_LIT("\x81\x90\x01") /* a key that is a list */, Q_SLICE_LIT("\x82\xa1" "a\x81\xa1" "b\x01\x81\x01\x02\x03") /* or a map */, Q_SLICE_LIT("\x91\xa2\xc3(") /* no UTF-8 */, Q_SLICE_LIT("\x91\xa1\0") /* NUL */,
-        Q_SLICE_LIT("\x91\xcf\x80\0\0\0\0\0\0\0") /* 2^63 */, Q_SLICE_LIT("\x91\xcb\x7f\xf0\0\0\0\0\0\0") /* infinite */,
-        Q_SLICE_LIT("\x91\xcb\x7f\xf8\0\0\0\0\0\0") /* NaN */, Q_SLICE_LIT("\xdd\xff\xff\xff\xff"), Q_SLICE_LIT("\xdf\x80\0\0\0"),
-        Q_SLICE_LIT("\xc9\xff\xff\xff\xff\x01") /* ext 32 whose length wraps */, Q_SLICE_LIT("\xdb\xff\xff\xff\xffx") };
+    static const q_slice bad[] = { { "", 0 },
+                                   Q_SLICE_LIT("\x91"),
+                                   Q_SLICE_LIT("\x90\x90"),
+                                   Q_SLICE_LIT("\xc1"),
+                                   Q_SLICE_LIT("\x91\xc4\x01x") /* bin */,
+                                   Q_SLICE_LIT("\x91\xd4\x01x") /* ext */,
+                                   Q_SLICE_LIT("\x91\xca\0\0\0\0") /* float 32 */,
+                                   Q_SLICE_LIT("\x81\x01\x01") /* a key that is no string */,
+                                   Q_SLICE_LIT("\x82\xa1"
+                                               "a\x01\xa1"
+                                               "a\x02") /* a key twice */,
+                                   Q_SLICE_LIT("\x91\x82\xa0\x01\xa0\x02") /* the empty one, too */,
+                                   Q_SLICE_LIT("\x81\x90\x01") /* a key that is a list */,
+                                   Q_SLICE_LIT("\x82\xa1"
+                                               "a\x81\xa1"
+                                               "b\x01\x81\x01\x02\x03") /* or a map */,
+                                   Q_SLICE_LIT("\x91\xa2\xc3(") /* no UTF-8 */,
+                                   Q_SLICE_LIT("\x91\xa1\0") /* NUL */,
+                                   Q_SLICE_LIT("\x91\xcf\x80\0\0\0\0\0\0\0") /* 2^63 */,
+                                   Q_SLICE_LIT("\x91\xcb\x7f\xf0\0\0\0\0\0\0") /* infinite */,
+                                   Q_SLICE_LIT("\x91\xcb\x7f\xf8\0\0\0\0\0\0") /* NaN */,
+                                   Q_SLICE_LIT("\xdd\xff\xff\xff\xff"),
+                                   Q_SLICE_LIT("\xdf\x80\0\0\0"),
+                                   Q_SLICE_LIT("\xc9\xff\xff\xff\xff\x01") /* ext 32 whose length wraps */,
+                                   Q_SLICE_LIT("\xdb\xff\xff\xff\xffx") };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         q_err err = Q_ERR_INIT;
         if (q_doc_validate(bad[i], &err) == Q_OK)
@@ -167,10 +211,19 @@ static void keys_of_large_objects_are_unique_too(void **state)
 
 static void equality_knows_no_key_order_and_no_number_form(void **state)
 {
-    static const struct { const char *a, *b; bool equal; } cases[] = { { "{\"a\":1,\"b\":[1,{}]}", "{\"b\":[1,{}],\"a\":1}", true },
-        { "[1]", "[1.0]", true }, { "[9007199254740993]", "[9007199254740992.0]", false }, { "[1,2]", "[2,1]", false }, { "{\"a\":1}", "{\"b\":1}", false },
-        { "{\"a\":1}", "{\"a\":1,\"b\":null}", false }, { "[true]", "[1]", false }, { "[null]", "[false]", false }, { "[\"1\"]", "[1]", false },
-        { "{}", "[]", false }, { "{\"a\":{\"x\":1,\"y\":2}}", "{\"a\":{\"y\":2,\"x\":1}}", true }, { "{\"a\":1,\"b\":2}", "{\"b\":1,\"a\":2}", false } };
+    static const struct { const char *a, *b; bool equal;
+    } cases[] = { { "{\"a\":1,\"b\":[1,{}]}", "{\"b\":[1,{}],\"a\":1}", true },
+                  { "[1]", "[1.0]", true },
+                  { "[9007199254740993]", "[9007199254740992.0]", false },
+                  { "[1,2]", "[2,1]", false },
+                  { "{\"a\":1}", "{\"b\":1}", false },
+                  { "{\"a\":1}", "{\"a\":1,\"b\":null}", false },
+                  { "[true]", "[1]", false },
+                  { "[null]", "[false]", false },
+                  { "[\"1\"]", "[1]", false },
+                  { "{}", "[]", false },
+                  { "{\"a\":{\"x\":1,\"y\":2}}", "{\"a\":{\"y\":2,\"x\":1}}", true },
+                  { "{\"a\":1,\"b\":2}", "{\"b\":1,\"a\":2}", false } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(q_doc_equal(doc(state, cases[i].a), doc(state, cases[i].b)), cases[i].equal);
         assert_int_equal(q_doc_equal(doc(state, cases[i].b), doc(state, cases[i].a)), cases[i].equal);
@@ -179,12 +232,18 @@ static void equality_knows_no_key_order_and_no_number_form(void **state)
 
 static void paths_lead_to_typed_values_or_nothing(void **state)
 {
-    q_slice d = doc(state, "{\"name\":\"Al\",\"age\":7,\"h\":1.5,\"ok\":true,\"no\":null,\"a\":[10,{\"b\":[\"x\"]}],\"o\":{\"k\":{\"z\":1}}}");
-    static const struct { const char *path; q_type type; const char *text; } cases[] = { { "name", Q_T_STRING, "Al" }, { "age", Q_T_INT, "7" },
-        { "h", Q_T_FLOAT, "1.5" }, { "ok", Q_T_BOOL, "true" }, { "no", Q_T_NULL, "null" }, { "none", Q_T_NULL, "null" }, { "a[0]", Q_T_INT, "10" },
-        { "a[1].b[0]", Q_T_STRING, "x" }, { "a[2]", Q_T_NULL, "null" }, { "a.b", Q_T_NULL, "null" }, { "name.x", Q_T_NULL, "null" },
-        { "name[0]", Q_T_NULL, "null" }, { "o[0]", Q_T_NULL, "null" }, { "o.k", Q_T_DOC, "{\"z\":1}" }, { "a", Q_T_DOC, "[10,{\"b\":[\"x\"]}]" },
-        { "no.x.y", Q_T_NULL, "null" } };
+    q_slice d =
+        doc(state, "{\"name\":\"Al\",\"age\":7,\"h\":1.5,\"ok\":true,\"no\":null,\"a\":[10,{\"b\":[\"x\"]}],\"o\":{\"k\":{\"z\":1}}}");
+    static const struct {
+        const char *path;
+        q_type type;
+        const char *text;
+    } cases[] = { { "name", Q_T_STRING, "Al" },  { "age", Q_T_INT, "7" },          { "h", Q_T_FLOAT, "1.5" },
+                  { "ok", Q_T_BOOL, "true" },    { "no", Q_T_NULL, "null" },       { "none", Q_T_NULL, "null" },
+                  { "a[0]", Q_T_INT, "10" },     { "a[1].b[0]", Q_T_STRING, "x" }, { "a[2]", Q_T_NULL, "null" },
+                  { "a.b", Q_T_NULL, "null" },   { "name.x", Q_T_NULL, "null" },   { "name[0]", Q_T_NULL, "null" },
+                  { "o[0]", Q_T_NULL, "null" },  { "o.k", Q_T_DOC, "{\"z\":1}" },  { "a", Q_T_DOC, "[10,{\"b\":[\"x\"]}]" },
+                  { "no.x.y", Q_T_NULL, "null" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_step steps[Q_MAX_DOC_STEPS + 2];
         q_err err = Q_ERR_INIT;
@@ -209,13 +268,26 @@ static void paths_lead_to_typed_values_or_nothing(void **state)
 
 static void changes_at_a_path_make_what_is_missing(void **state)
 {
-    static const struct { const char *doc, *path, *value, *result; } cases[] = { { "{}", "a", "1", "{\"a\":1}" }, { "", "a.b", "\"x\"", "{\"a\":{\"b\":\"x\"}}" },
-        { "{\"a\":1,\"b\":2}", "a", "[3]", "{\"a\":[3],\"b\":2}" }, { "{\"a\":null}", "a.b", "1", "{\"a\":{\"b\":1}}" },
-        { "{\"a\":[1,2]}", "a[1]", "5", "{\"a\":[1,5]}" }, { "{\"a\":[1,2]}", "a[2]", "5", "{\"a\":[1,2,5]}" }, { "{}", "a[0].b", "5", "{\"a\":[{\"b\":5}]}" },
-        { "{\"a\":{\"b\":1,\"c\":2}}", "a.b", NULL, "{\"a\":{\"c\":2}}" }, { "{\"a\":1}", "b.c", NULL, "{\"a\":1}" }, { "{\"a\":[1,2]}", "a[1]", NULL, "{\"a\":[1]}" },
-        { "{\"a\":[1,2]}", "a[0]", NULL, "{\"a\":[null,2]}" }, { "{\"a\":1}", "a.b", NULL, "{\"a\":1}" }, { "{\"a\":1}", "", "{\"z\":1}", "{\"z\":1}" },
-        { "{\"a\":1}", "a.b", "1", NULL }, { "{\"a\":[1]}", "a[2]", "1", NULL }, { "{\"a\":[1]}", "a.b", "1", NULL }, { "{\"a\":{}}", "a[0]", "1", NULL },
-        { "", "a", NULL, "{}" } };
+    static const struct {
+        const char *doc, *path, *value, *result;
+    } cases[] = { { "{}", "a", "1", "{\"a\":1}" },
+                  { "", "a.b", "\"x\"", "{\"a\":{\"b\":\"x\"}}" },
+                  { "{\"a\":1,\"b\":2}", "a", "[3]", "{\"a\":[3],\"b\":2}" },
+                  { "{\"a\":null}", "a.b", "1", "{\"a\":{\"b\":1}}" },
+                  { "{\"a\":[1,2]}", "a[1]", "5", "{\"a\":[1,5]}" },
+                  { "{\"a\":[1,2]}", "a[2]", "5", "{\"a\":[1,2,5]}" },
+                  { "{}", "a[0].b", "5", "{\"a\":[{\"b\":5}]}" },
+                  { "{\"a\":{\"b\":1,\"c\":2}}", "a.b", NULL, "{\"a\":{\"c\":2}}" },
+                  { "{\"a\":1}", "b.c", NULL, "{\"a\":1}" },
+                  { "{\"a\":[1,2]}", "a[1]", NULL, "{\"a\":[1]}" },
+                  { "{\"a\":[1,2]}", "a[0]", NULL, "{\"a\":[null,2]}" },
+                  { "{\"a\":1}", "a.b", NULL, "{\"a\":1}" },
+                  { "{\"a\":1}", "", "{\"z\":1}", "{\"z\":1}" },
+                  { "{\"a\":1}", "a.b", "1", NULL },
+                  { "{\"a\":[1]}", "a[2]", "1", NULL },
+                  { "{\"a\":[1]}", "a.b", "1", NULL },
+                  { "{\"a\":{}}", "a[0]", "1", NULL },
+                  { "", "a", NULL, "{}" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_step steps[Q_MAX_DOC_STEPS + 2];
         q_err err = Q_ERR_INIT;
@@ -237,11 +309,15 @@ static void changes_at_a_path_make_what_is_missing(void **state)
 
 static void arrays_take_items_on_and_off(void **state)
 {
-    static const struct { const char *doc, *path, *items, *appended, *removed; } cases[] = {
-        { "{\"a\":[1,2]}", "a", "[2,3]", "{\"a\":[1,2,2,3]}", "{\"a\":[1]}" }, { "{\"a\":[1,2]}", "a", "2", "{\"a\":[1,2,2]}", "{\"a\":[1]}" },
-        { "{}", "a.b", "[1]", "{\"a\":{\"b\":[1]}}", "{}" }, { "{\"a\":null}", "a", "[]", "{\"a\":[]}", "{\"a\":null}" },
-        { "{\"a\":5}", "a", "[1]", NULL, NULL }, { "[1,[2]]", "", "[[2]]", "[1,[2],[2]]", "[1]" }, { "{\"a\":[{\"x\":1},1.0]}", "a", "[{\"x\":1.0},1]",
-        "{\"a\":[{\"x\":1},1.0,{\"x\":1.0},1]}", "{\"a\":[]}" }, { "{\"a\":{\"b\":[\"x\"]}}", "a.b", "\"x\"", "{\"a\":{\"b\":[\"x\",\"x\"]}}", "{\"a\":{\"b\":[]}}" } };
+    static const struct { const char *doc, *path, *items, *appended, *removed;
+    } cases[] = { { "{\"a\":[1,2]}", "a", "[2,3]", "{\"a\":[1,2,2,3]}", "{\"a\":[1]}" },
+                  { "{\"a\":[1,2]}", "a", "2", "{\"a\":[1,2,2]}", "{\"a\":[1]}" },
+                  { "{}", "a.b", "[1]", "{\"a\":{\"b\":[1]}}", "{}" },
+                  { "{\"a\":null}", "a", "[]", "{\"a\":[]}", "{\"a\":null}" },
+                  { "{\"a\":5}", "a", "[1]", NULL, NULL },
+                  { "[1,[2]]", "", "[[2]]", "[1,[2],[2]]", "[1]" },
+                  { "{\"a\":[{\"x\":1},1.0]}", "a", "[{\"x\":1.0},1]", "{\"a\":[{\"x\":1},1.0,{\"x\":1.0},1]}", "{\"a\":[]}" },
+                  { "{\"a\":{\"b\":[\"x\"]}}", "a.b", "\"x\"", "{\"a\":{\"b\":[\"x\",\"x\"]}}", "{\"a\":{\"b\":[]}}" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_step steps[Q_MAX_DOC_STEPS + 2];
         q_err err = Q_ERR_INIT;
@@ -279,17 +355,22 @@ static void a_change_cannot_make_a_document_too_deep(void **state)
 static void values_become_documents_and_json_rows(void **state)
 {
     q_value ids[2] = { { .type = Q_T_STRING, .s = Q_SLICE_LIT("a") }, { .type = Q_T_INT, .i = 5 } };
-    const struct { q_value v; bool many; const char *in_document, *in_row; } cases[] = { { Q_NULL, false, "null", "null" },
-        { { .type = Q_T_BOOL, .b = true }, false, "true", "true" }, { { .type = Q_T_INT, .i = -3 }, false, "-3", "-3" },
-        { { .type = Q_T_FLOAT, .f = 2 }, false, "2.0", "2.0" }, { { .type = Q_T_DECIMAL, .coefficient = 8950, .scale = 2 }, false, "\"89.5\"", "\"89.5\"" },
-        { { .type = Q_T_STRING, .s = Q_SLICE_LIT("a\"b") }, false, "\"a\\\"b\"", "\"a\\\"b\"" },
-        { { .type = Q_T_UUID }, false, "\"00000000-0000-0000-0000-000000000000\"", "\"00000000-0000-0000-0000-000000000000\"" },
-        { { .type = Q_T_TIME, .i = 0 }, false, "\"1970-01-01T00:00:00Z\"", "\"1970-01-01T00:00:00Z\"" },
-        { { .type = Q_T_DURATION, .i = INT64_C(97200000000) }, false, "\"P1DT3H\"", "\"P1DT3H\"" },
-        { { .type = Q_T_BYTES, .s = Q_SLICE_LIT("hello") }, false, "\"aGVsbG8=\"", "\"aGVsbG8=\"" },
-        { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x91\x01") }, false, "[1]", "[1]" },
-        { { .type = Q_T_RELATION, .rel = { ids, 2 } }, true, "[\"a\",5]", "[\"a\",5]" }, { { .type = Q_T_RELATION, .rel = { ids, 1 } }, false, "[\"a\"]", "\"a\"" },
-        { { .type = Q_T_RELATION, .rel = { NULL, 0 } }, true, "[]", "[]" }, { { .type = Q_T_RELATION, .rel = { NULL, 0 } }, false, "[]", "null" } };
+    const struct { q_value v; bool many; const char *in_document, *in_row;
+    } cases[] = { { Q_NULL, false, "null", "null" },
+                  { { .type = Q_T_BOOL, .b = true }, false, "true", "true" },
+                  { { .type = Q_T_INT, .i = -3 }, false, "-3", "-3" },
+                  { { .type = Q_T_FLOAT, .f = 2 }, false, "2.0", "2.0" },
+                  { { .type = Q_T_DECIMAL, .coefficient = 8950, .scale = 2 }, false, "\"89.5\"", "\"89.5\"" },
+                  { { .type = Q_T_STRING, .s = Q_SLICE_LIT("a\"b") }, false, "\"a\\\"b\"", "\"a\\\"b\"" },
+                  { { .type = Q_T_UUID }, false, "\"00000000-0000-0000-0000-000000000000\"", "\"00000000-0000-0000-0000-000000000000\"" },
+                  { { .type = Q_T_TIME, .i = 0 }, false, "\"1970-01-01T00:00:00Z\"", "\"1970-01-01T00:00:00Z\"" },
+                  { { .type = Q_T_DURATION, .i = INT64_C(97200000000) }, false, "\"P1DT3H\"", "\"P1DT3H\"" },
+                  { { .type = Q_T_BYTES, .s = Q_SLICE_LIT("hello") }, false, "\"aGVsbG8=\"", "\"aGVsbG8=\"" },
+                  { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x91\x01") }, false, "[1]", "[1]" },
+                  { { .type = Q_T_RELATION, .rel = { ids, 2 } }, true, "[\"a\",5]", "[\"a\",5]" },
+                  { { .type = Q_T_RELATION, .rel = { ids, 1 } }, false, "[\"a\"]", "\"a\"" },
+                  { { .type = Q_T_RELATION, .rel = { NULL, 0 } }, true, "[]", "[]" },
+                  { { .type = Q_T_RELATION, .rel = { NULL, 0 } }, false, "[]", "null" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_err err = Q_ERR_INIT;
         q_slice d;
@@ -397,7 +478,9 @@ static void out_of_memory_is_told_at_every_allocation(void **state)
 {
     const char *json = "{\"a\":[1,{\"b\":2}],\"c\":\"x\"}";
     q_slice d = doc(state, json);
-    q_step steps[] = { { .key = Q_SLICE_LIT("a") }, { .is_index = true, .index = 1 }, { .key = Q_SLICE_LIT("n") }, { .key = Q_SLICE_LIT("m") } };
+    q_step steps[] = {
+        { .key = Q_SLICE_LIT("a") }, { .is_index = true, .index = 1 }, { .key = Q_SLICE_LIT("n") }, { .key = Q_SLICE_LIT("m") }
+    };
     q_value time = { .type = Q_T_TIME, .i = 0 };
     uint64_t nth = 1;
     for (;; nth++) {

@@ -140,8 +140,23 @@ static void decimals_print_canonically_and_read_back(void **state)
         q_value v = dec(other[i][0]);
         assert_slice(q_slice_of(t, q_decimal_text(&v, t)), other[i][1]);
     }
-    static const char *const bad[] = { "", "-", ".", "1.2.3", "1e", "1e+", "0x10", " 1", "1 ", "nan", "inf", "10000000000000000000000000000000000",
-        "0.0000000000000000001", "1e34", "1e-19", "1e99999999999", "1,5" };
+    static const char *const bad[] = { "",
+                                       "-",
+                                       ".",
+                                       "1.2.3",
+                                       "1e",
+                                       "1e+",
+                                       "0x10",
+                                       " 1",
+                                       "1 ",
+                                       "nan",
+                                       "inf",
+                                       "10000000000000000000000000000000000",
+                                       "0.0000000000000000001",
+                                       "1e34",
+                                       "1e-19",
+                                       "1e99999999999",
+                                       "1,5" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         q_value v;
         if (q_decimal_parse(q_slice_cstr(bad[i]), &v))
@@ -162,7 +177,8 @@ static void integers_are_read_to_their_last_value_and_not_past_it(void **state)
     assert_true(q_int_parse(Q_SLICE_LIT("9223372036854775807"), &i) && i == INT64_MAX);
     assert_true(q_int_parse(Q_SLICE_LIT("-9223372036854775808"), &i) && i == INT64_MIN);
     assert_true(q_int_parse(Q_SLICE_LIT("+0012"), &i) && i == 12);
-    static const char *const bad[] = { "", "-", "+", "9223372036854775808", "-9223372036854775809", "1.0", "1e3", " 1", "1 ", "0x1", "99999999999999999999" };
+    static const char *const bad[] = { "",   "-",  "+",   "9223372036854775808", "-9223372036854775809", "1.0", "1e3",
+                                       " 1", "1 ", "0x1", "99999999999999999999" };
     for (size_t n = 0; n < sizeof bad / sizeof *bad; n++)
         assert_false(q_int_parse(q_slice_cstr(bad[n]), &i));
 }

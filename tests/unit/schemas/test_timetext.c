@@ -58,7 +58,8 @@ static void every_time_reads_back_as_itself_and_days_follow_the_calendar(void **
         assert_int_equal(q_time_parse(q_slice_of(t, n), &back, &err), Q_OK);
         assert_int_equal(back, us);
     }
-    for (int64_t us = Q_TIME_MIN_US; us <= Q_TIME_MAX_US; us += INT64_C(86400000000)) { /* each day of 9999 years: text order is time order */
+    for (int64_t us = Q_TIME_MIN_US; us <= Q_TIME_MAX_US;
+         us += INT64_C(86400000000)) { /* each day of 9999 years: text order is time order */
         q_time_text(us, t);
         assert_true(strcmp(before, t) < 0);
         memcpy(before, t, sizeof t);
@@ -105,12 +106,33 @@ static void durations_are_read_in_both_forms_and_printed_as_iso_8601(void **stat
 static void what_is_no_duration_is_refused_with_a_reason(void **state)
 {
     (void)state;
-    static const char *const bad[][2] = { { "", "empty" }, { "P", "empty" }, { "PT", "T" }, { "P1Y", "years and months" },
-        { "P1M", "years and months" }, { "P1Y2M3D", "years and months" }, { "P1DT", "T" }, { "1", "unit" }, { "d", "number" }, { "1x", "unknown" },
-        { "3h 1d", "largest first" }, { "1h 1h", "once" }, { "PT1M1H", "largest first" }, { "1.5h 3m", "fraction" }, { "PT0.5H3M", "fraction" },
-        { "0.5us", "finer" }, { "PT0.0000001S", "finer" }, { "9223372036854775808us", "longer" }, { "99999999999999999999s", "digits" },
-        { "P-1D", "number" }, { "1.h", "number" }, { "PT1", "unit" }, { "1d,3h", "number" }, { "p1d", "number" }, { "1D", "unknown" },
-        { "PT1D", "unknown" }, { "P1D ", "number" } };
+    static const char *const bad[][2] = { { "", "empty" },
+                                          { "P", "empty" },
+                                          { "PT", "T" },
+                                          { "P1Y", "years and months" },
+                                          { "P1M", "years and months" },
+                                          { "P1Y2M3D", "years and months" },
+                                          { "P1DT", "T" },
+                                          { "1", "unit" },
+                                          { "d", "number" },
+                                          { "1x", "unknown" },
+                                          { "3h 1d", "largest first" },
+                                          { "1h 1h", "once" },
+                                          { "PT1M1H", "largest first" },
+                                          { "1.5h 3m", "fraction" },
+                                          { "PT0.5H3M", "fraction" },
+                                          { "0.5us", "finer" },
+                                          { "PT0.0000001S", "finer" },
+                                          { "9223372036854775808us", "longer" },
+                                          { "99999999999999999999s", "digits" },
+                                          { "P-1D", "number" },
+                                          { "1.h", "number" },
+                                          { "PT1", "unit" },
+                                          { "1d,3h", "number" },
+                                          { "p1d", "number" },
+                                          { "1D", "unknown" },
+                                          { "PT1D", "unknown" },
+                                          { "P1D ", "number" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         q_err err = Q_ERR_INIT;
         int64_t us;

@@ -22,12 +22,21 @@ static void shows(const q_value *v, const char *text)
 
 static void every_type_has_one_canonical_text(void **state)
 {
-    static const struct { q_type type; const char *text, *canonical; } cases[] = {
-        { Q_T_BOOL, "true", "true" }, { Q_T_BOOL, "false", "false" }, { Q_T_INT, "-42", "-42" }, { Q_T_FLOAT, "89.50", "89.5" },
-        { Q_T_DECIMAL, "89.50", "89.5" }, { Q_T_STRING, "na\xc3\xafve", "na\xc3\xafve" }, { Q_T_STRING, "", "" },
+    static const struct { q_type type; const char *text, *canonical;
+    } cases[] = {
+        { Q_T_BOOL, "true", "true" },
+        { Q_T_BOOL, "false", "false" },
+        { Q_T_INT, "-42", "-42" },
+        { Q_T_FLOAT, "89.50", "89.5" },
+        { Q_T_DECIMAL, "89.50", "89.5" },
+        { Q_T_STRING, "na\xc3\xafve", "na\xc3\xafve" },
+        { Q_T_STRING, "", "" },
         { Q_T_UUID, "123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000" },
-        { Q_T_TIME, "2024-05-01T14:30:00.250+02:00", "2024-05-01T12:30:00.25Z" }, { Q_T_DURATION, "1d 3h", "P1DT3H" },
-        { Q_T_BYTES, "aGVsbG8=", "aGVsbG8=" }, { Q_T_BYTES, "", "" }, { Q_T_DOC, "{ \"b\": [1, 2.0, null], \"a\": \"x\" }", "{\"b\":[1,2.0,null],\"a\":\"x\"}" },
+        { Q_T_TIME, "2024-05-01T14:30:00.250+02:00", "2024-05-01T12:30:00.25Z" },
+        { Q_T_DURATION, "1d 3h", "P1DT3H" },
+        { Q_T_BYTES, "aGVsbG8=", "aGVsbG8=" },
+        { Q_T_BYTES, "", "" },
+        { Q_T_DOC, "{ \"b\": [1, 2.0, null], \"a\": \"x\" }", "{\"b\":[1,2.0,null],\"a\":\"x\"}" },
         { Q_T_RELATION, "driver_004", "driver_004" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -42,12 +51,31 @@ static void every_type_has_one_canonical_text(void **state)
 
 static void text_of_no_value_of_the_type_is_refused(void **state)
 {
-    static const struct { q_type type; const char *text; } cases[] = { { Q_T_BOOL, "TRUE" }, { Q_T_BOOL, "" }, { Q_T_INT, "1.0" }, { Q_T_FLOAT, "nan" },
-        { Q_T_DECIMAL, "1e99" }, { Q_T_STRING, "\xff" }, { Q_T_STRING, "\xc0\x80" }, { Q_T_STRING, "\xed\xa0\x80" }, { Q_T_STRING, "\xf4\x90\x80\x80" },
-        { Q_T_STRING, "cut \xe2\x82" }, { Q_T_UUID, "123e4567e89b12d3a456426614174000" }, { Q_T_UUID, "123e4567-e89b-12d3-a456-42661417400g" },
-        { Q_T_UUID, "123e4567-e89b-12d3-a456-4266141740001" }, { Q_T_UUID, "123e45670e89b-12d3-a456-426614174000" }, { Q_T_TIME, "now" },
-        { Q_T_DURATION, "soon" }, { Q_T_BYTES, "aGVsbG8" }, { Q_T_BYTES, "a=" }, { Q_T_BYTES, "aGVs bG8=" }, { Q_T_BYTES, "aGVsbG8=x" },
-        { Q_T_DOC, "{" }, { Q_T_RELATION, "" } };
+    static const struct {
+        q_type type;
+        const char *text;
+    } cases[] = { { Q_T_BOOL, "TRUE" },
+                  { Q_T_BOOL, "" },
+                  { Q_T_INT, "1.0" },
+                  { Q_T_FLOAT, "nan" },
+                  { Q_T_DECIMAL, "1e99" },
+                  { Q_T_STRING, "\xff" },
+                  { Q_T_STRING, "\xc0\x80" },
+                  { Q_T_STRING, "\xed\xa0\x80" },
+                  { Q_T_STRING, "\xf4\x90\x80\x80" },
+                  { Q_T_STRING, "cut \xe2\x82" },
+                  { Q_T_UUID, "123e4567e89b12d3a456426614174000" },
+                  { Q_T_UUID, "123e4567-e89b-12d3-a456-42661417400g" },
+                  { Q_T_UUID, "123e4567-e89b-12d3-a456-4266141740001" },
+                  { Q_T_UUID, "123e45670e89b-12d3-a456-426614174000" },
+                  { Q_T_TIME, "now" },
+                  { Q_T_DURATION, "soon" },
+                  { Q_T_BYTES, "aGVsbG8" },
+                  { Q_T_BYTES, "a=" },
+                  { Q_T_BYTES, "aGVs bG8=" },
+                  { Q_T_BYTES, "aGVsbG8=x" },
+                  { Q_T_DOC, "{" },
+                  { Q_T_RELATION, "" } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         q_err err = Q_ERR_INIT;
         q_value v;
@@ -135,7 +163,8 @@ static void bytes_that_are_no_key_are_refused(void **state)
 
 static void a_uuid_in_any_case_is_one_id(void **state)
 {
-    q_value a = parse(state, Q_T_UUID, "ABCDEF00-0000-4000-8000-0000000000fF"), b = parse(state, Q_T_UUID, "abcdef00-0000-4000-8000-0000000000ff");
+    q_value a = parse(state, Q_T_UUID, "ABCDEF00-0000-4000-8000-0000000000fF"),
+            b = parse(state, Q_T_UUID, "abcdef00-0000-4000-8000-0000000000ff");
     assert_true(q_value_same(&a, &b));
 }
 
@@ -160,20 +189,38 @@ static void ids_are_text_ints_and_uuids_within_bounds(void **state)
 
 static void conversions_lose_nothing_or_fail(void **state)
 {
-    static const struct { q_type from; const char *text; q_type to; const char *result; q_code code; } cases[] = {
-        { Q_T_INT, "3", Q_T_FLOAT, "3.0", 0 }, { Q_T_INT, "9007199254740993", Q_T_FLOAT, NULL, Q_E_QQL_VALUE },
-        { Q_T_INT, "9223372036854775807", Q_T_FLOAT, NULL, Q_E_QQL_VALUE }, { Q_T_INT, "-7", Q_T_DECIMAL, "-7", 0 },
-        { Q_T_FLOAT, "3.0", Q_T_INT, "3", 0 }, { Q_T_FLOAT, "3.5", Q_T_INT, NULL, Q_E_QQL_VALUE }, { Q_T_FLOAT, "1e19", Q_T_INT, NULL, Q_E_QQL_VALUE },
-        { Q_T_FLOAT, "-9223372036854775808", Q_T_INT, "-9223372036854775808", 0 }, { Q_T_FLOAT, "9223372036854775808", Q_T_INT, NULL, Q_E_QQL_VALUE },
-        { Q_T_FLOAT, "89.50", Q_T_DECIMAL, "89.5", 0 }, { Q_T_FLOAT, "0.1", Q_T_DECIMAL, "0.1", 0 }, { Q_T_FLOAT, "1e-30", Q_T_DECIMAL, NULL, Q_E_QQL_VALUE },
-        { Q_T_DECIMAL, "0.1", Q_T_FLOAT, "0.1", 0 }, { Q_T_DECIMAL, "12345678901234567890.1", Q_T_FLOAT, NULL, Q_E_QQL_VALUE },
-        { Q_T_DECIMAL, "5.00", Q_T_INT, "5", 0 }, { Q_T_DECIMAL, "5.01", Q_T_INT, NULL, Q_E_QQL_VALUE },
-        { Q_T_STRING, "1d 3h", Q_T_DURATION, "P1DT3H", 0 }, { Q_T_STRING, "2024-01-01T00:00:00Z", Q_T_TIME, "2024-01-01T00:00:00Z", 0 },
+    static const struct { q_type from; const char *text; q_type to; const char *result; q_code code;
+    } cases[] = {
+        { Q_T_INT, "3", Q_T_FLOAT, "3.0", 0 },
+        { Q_T_INT, "9007199254740993", Q_T_FLOAT, NULL, Q_E_QQL_VALUE },
+        { Q_T_INT, "9223372036854775807", Q_T_FLOAT, NULL, Q_E_QQL_VALUE },
+        { Q_T_INT, "-7", Q_T_DECIMAL, "-7", 0 },
+        { Q_T_FLOAT, "3.0", Q_T_INT, "3", 0 },
+        { Q_T_FLOAT, "3.5", Q_T_INT, NULL, Q_E_QQL_VALUE },
+        { Q_T_FLOAT, "1e19", Q_T_INT, NULL, Q_E_QQL_VALUE },
+        { Q_T_FLOAT, "-9223372036854775808", Q_T_INT, "-9223372036854775808", 0 },
+        { Q_T_FLOAT, "9223372036854775808", Q_T_INT, NULL, Q_E_QQL_VALUE },
+        { Q_T_FLOAT, "89.50", Q_T_DECIMAL, "89.5", 0 },
+        { Q_T_FLOAT, "0.1", Q_T_DECIMAL, "0.1", 0 },
+        { Q_T_FLOAT, "1e-30", Q_T_DECIMAL, NULL, Q_E_QQL_VALUE },
+        { Q_T_DECIMAL, "0.1", Q_T_FLOAT, "0.1", 0 },
+        { Q_T_DECIMAL, "12345678901234567890.1", Q_T_FLOAT, NULL, Q_E_QQL_VALUE },
+        { Q_T_DECIMAL, "5.00", Q_T_INT, "5", 0 },
+        { Q_T_DECIMAL, "5.01", Q_T_INT, NULL, Q_E_QQL_VALUE },
+        { Q_T_STRING, "1d 3h", Q_T_DURATION, "P1DT3H", 0 },
+        { Q_T_STRING, "2024-01-01T00:00:00Z", Q_T_TIME, "2024-01-01T00:00:00Z", 0 },
         { Q_T_STRING, "ABCDEF00-0000-4000-8000-000000000000", Q_T_UUID, "abcdef00-0000-4000-8000-000000000000", 0 },
-        { Q_T_STRING, "12.30", Q_T_DECIMAL, "12.3", 0 }, { Q_T_STRING, "AAEC", Q_T_BYTES, "AAEC", 0 }, { Q_T_STRING, "!", Q_T_BYTES, NULL, Q_E_QQL_VALUE },
-        { Q_T_STRING, "1", Q_T_INT, NULL, Q_E_QQL_TYPE }, { Q_T_INT, "1", Q_T_STRING, NULL, Q_E_QQL_TYPE }, { Q_T_BOOL, "true", Q_T_INT, NULL, Q_E_QQL_TYPE },
-        { Q_T_INT, "1", Q_T_DURATION, NULL, Q_E_QQL_TYPE }, { Q_T_STRING, "a", Q_T_RELATION, NULL, Q_E_QQL_TYPE },
-        { Q_T_DOC, "3", Q_T_FLOAT, "3.0", 0 }, { Q_T_DOC, "\"1h\"", Q_T_DURATION, "PT1H", 0 }, { Q_T_DOC, "null", Q_T_INT, "null", 0 },
+        { Q_T_STRING, "12.30", Q_T_DECIMAL, "12.3", 0 },
+        { Q_T_STRING, "AAEC", Q_T_BYTES, "AAEC", 0 },
+        { Q_T_STRING, "!", Q_T_BYTES, NULL, Q_E_QQL_VALUE },
+        { Q_T_STRING, "1", Q_T_INT, NULL, Q_E_QQL_TYPE },
+        { Q_T_INT, "1", Q_T_STRING, NULL, Q_E_QQL_TYPE },
+        { Q_T_BOOL, "true", Q_T_INT, NULL, Q_E_QQL_TYPE },
+        { Q_T_INT, "1", Q_T_DURATION, NULL, Q_E_QQL_TYPE },
+        { Q_T_STRING, "a", Q_T_RELATION, NULL, Q_E_QQL_TYPE },
+        { Q_T_DOC, "3", Q_T_FLOAT, "3.0", 0 },
+        { Q_T_DOC, "\"1h\"", Q_T_DURATION, "PT1H", 0 },
+        { Q_T_DOC, "null", Q_T_INT, "null", 0 },
         { Q_T_DOC, "[1]", Q_T_INT, NULL, Q_E_QQL_TYPE },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -245,9 +292,20 @@ static void utf8_is_checked_at_every_alignment(void **state)
 {
     (void)state;
     char text[64];
-    static const struct { const char *bytes; bool valid; } cases[] = { { "\xc3\xa9", true }, { "\xe2\x82\xac", true }, { "\xf0\x9f\x9a\x9a", true }, { "\x7f", true },
-        { "\x80", false }, { "\xc1\xbf", false }, { "\xe0\x9f\xbf", false }, { "\xf0\x8f\xbf\xbf", false }, { "\xf5\x80\x80\x80", false }, { "\xc3(", false },
-        { "\xe2\x82(", false } };
+    static const struct {
+        const char *bytes;
+        bool valid;
+    } cases[] = { { "\xc3\xa9", true },
+                  { "\xe2\x82\xac", true },
+                  { "\xf0\x9f\x9a\x9a", true },
+                  { "\x7f", true },
+                  { "\x80", false },
+                  { "\xc1\xbf", false },
+                  { "\xe0\x9f\xbf", false },
+                  { "\xf0\x8f\xbf\xbf", false },
+                  { "\xf5\x80\x80\x80", false },
+                  { "\xc3(", false },
+                  { "\xe2\x82(", false } };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (size_t before = 0; before < 20; before++)
             for (size_t after = 0; after < 20; after++) {

@@ -120,8 +120,13 @@ static inline q_rows gen_rows(gen *g)
 
 static inline q_msg gen_msg(gen *g)
 {
-    q_msg m = { .kind = (q_msg_kind)(1 + gen_below(g, Q_M_ASK)), .cluster = gen_u64(g), .epoch = gen_u64(g), .engine = (q_engine_id)gen_below(g, Q_EN_COUNT),
-        .batch = gen_u64(g) >> gen_below(g, 64), .below = gen_u64(g), .count = gen_below(g, 5) };
+    q_msg m = { .kind = (q_msg_kind)(1 + gen_below(g, Q_M_ASK)),
+                .cluster = gen_u64(g),
+                .epoch = gen_u64(g),
+                .engine = (q_engine_id)gen_below(g, Q_EN_COUNT),
+                .batch = gen_u64(g) >> gen_below(g, 64),
+                .below = gen_u64(g),
+                .count = gen_below(g, 5) };
     m.bucket = gen_below(g, 3) ? gen_name(g) : Q_SLICE_NONE;
     uint32_t n = m.count;
     q_txn_work *txns = NEW(g, q_txn_work, n);
@@ -219,7 +224,8 @@ static inline bool ddl_identical(const q_ddl *a, const q_ddl *b)
     for (uint32_t i = 0; same && i < a->count; i++) {
         const q_attr *x = &a->attrs[i], *y = &b->attrs[i];
         same = q_slice_eq(x->name, y->name) && x->kind == y->kind && x->datatype == y->datatype && q_slice_eq(x->target, y->target)
-               && q_slice_eq(x->unit, y->unit) && x->many == y->many && x->required == y->required && x->unique == y->unique && x->index == y->index;
+               && q_slice_eq(x->unit, y->unit) && x->many == y->many && x->required == y->required && x->unique == y->unique
+               && x->index == y->index;
     }
     return same;
 }
@@ -250,8 +256,8 @@ static inline bool read_identical(const q_read *a, const q_read *b)
                 && a->has_after == b->has_after && (!a->has_after || value_identical(&a->after, &b->after)) && a->limit == b->limit;
     for (uint32_t i = 0; same && i < a->pred_count; i++) {
         const q_pred *x = &a->preds[i], *y = &b->preds[i];
-        same = q_slice_eq(x->attr, y->attr) && x->step_count == y->step_count && slices_identical(x->steps, y->steps, x->step_count) && x->op == y->op
-               && x->count == y->count && values_identical(x->values, y->values, x->count);
+        same = q_slice_eq(x->attr, y->attr) && x->step_count == y->step_count && slices_identical(x->steps, y->steps, x->step_count)
+               && x->op == y->op && x->count == y->count && values_identical(x->values, y->values, x->count);
     }
     return same;
 }
@@ -274,7 +280,8 @@ static inline bool msg_identical(const q_msg *a, const q_msg *b)
         switch (a->kind) {
         case Q_M_PREPARE:
         case Q_M_COMMIT:
-            same = a->txns[i].seq == b->txns[i].seq && a->txns[i].time_us == b->txns[i].time_us && q_slice_eq(a->txns[i].writes, b->txns[i].writes);
+            same = a->txns[i].seq == b->txns[i].seq && a->txns[i].time_us == b->txns[i].time_us
+                   && q_slice_eq(a->txns[i].writes, b->txns[i].writes);
             break;
         case Q_M_ABORT:
         case Q_M_ACK:

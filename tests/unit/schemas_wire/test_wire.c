@@ -148,8 +148,9 @@ static void random_bytes_never_pass(void **state)
 
 static void announced_sizes_take_no_memory_that_the_bytes_do_not_hold(void **state)
 {
-    static const q_slice bombs[] = { Q_SLICE_LIT("\xdd\xff\xff\xff\xff"), Q_SLICE_LIT("\xdf\xff\xff\xff\xff"), Q_SLICE_LIT("\xdd\x10\0\0\0\xdd\x10\0\0\0"),
-        Q_SLICE_LIT("\x99\x01\x05\0\0\0\0\xa0\0\xdd\0\0\x10\0"), Q_SLICE_LIT("\xc9\xff\xff\xff\xff\x01"), Q_SLICE_LIT("\xc6\xff\xff\xff\xff") };
+    static const q_slice bombs[] = { Q_SLICE_LIT("\xdd\xff\xff\xff\xff"),         Q_SLICE_LIT("\xdf\xff\xff\xff\xff"),
+                                     Q_SLICE_LIT("\xdd\x10\0\0\0\xdd\x10\0\0\0"), Q_SLICE_LIT("\x99\x01\x05\0\0\0\0\xa0\0\xdd\0\0\x10\0"),
+                                     Q_SLICE_LIT("\xc9\xff\xff\xff\xff\x01"),     Q_SLICE_LIT("\xc6\xff\xff\xff\xff") };
     for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
         assert_false(decode_message(*state, bombs[i]));
         assert_false(decode_writes(*state, bombs[i]));
@@ -272,18 +273,32 @@ static void values_that_break_a_rule_are_refused(void **state)
     static char large[Q_MAX_STRING_BYTES + 1];
     memset(large, 'x', sizeof large);
     q_value relation_in_relation[1] = { { .type = Q_T_RELATION } }, float_id[1] = { { .type = Q_T_FLOAT, .f = 1 } };
-    const struct { q_value v; bool ok; } values[] = { { { .type = Q_T_STRING, .s = { large, Q_MAX_STRING_BYTES } }, true },
-        { { .type = Q_T_STRING, .s = { large, Q_MAX_STRING_BYTES + 1 } }, false }, { { .type = Q_T_BYTES, .s = { large, Q_MAX_STRING_BYTES } }, true },
-        { { .type = Q_T_BYTES, .s = { large, Q_MAX_STRING_BYTES + 1 } }, false }, { { .type = Q_T_STRING, .s = Q_SLICE_LIT("\xff") }, false },
-        { { .type = Q_T_STRING, .s = { "a\0", 2 } }, false }, { { .type = Q_T_BYTES, .s = { "a\0\xff", 3 } }, true },
-        { { .type = Q_T_FLOAT, .f = (double)INFINITY }, false }, { { .type = Q_T_FLOAT, .f = (double)NAN }, false },
-        { { .type = Q_T_FLOAT, .f = (double)NAN, .at_us = 1 }, false }, { { .type = Q_T_DECIMAL, .scale = 19 }, false },
-        { { .type = Q_T_DECIMAL, .scale = 18 }, true }, { { .type = Q_T_DECIMAL, .coefficient = q_pow10(34) }, false },
-        { { .type = Q_T_DECIMAL, .coefficient = q_pow10(34) - 1 }, true }, { { .type = Q_T_DECIMAL, .coefficient = -q_pow10(34) }, false },
-        { { .type = Q_T_TIME, .i = Q_TIME_MAX_US }, true }, { { .type = Q_T_TIME, .i = Q_TIME_MAX_US + 1 }, false }, { { .type = Q_T_TIME, .i = Q_TIME_MIN_US - 1 }, false },
-        { { .type = Q_T_INT, .i = 1, .at_us = Q_TIME_MAX_US }, true }, { { .type = Q_T_INT, .i = 1, .at_us = Q_TIME_MAX_US + 1 }, false },
-        { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x90") }, true }, { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x91") }, false }, { { .type = Q_T_DOC, .s = Q_SLICE_NONE }, false },
-        { { .type = Q_T_RELATION, .rel = { relation_in_relation, 1 } }, false }, { { .type = Q_T_RELATION, .rel = { float_id, 1 } }, false } };
+    const struct { q_value v; bool ok;
+    } values[] = { { { .type = Q_T_STRING, .s = { large, Q_MAX_STRING_BYTES } }, true },
+                   { { .type = Q_T_STRING, .s = { large, Q_MAX_STRING_BYTES + 1 } }, false },
+                   { { .type = Q_T_BYTES, .s = { large, Q_MAX_STRING_BYTES } }, true },
+                   { { .type = Q_T_BYTES, .s = { large, Q_MAX_STRING_BYTES + 1 } }, false },
+                   { { .type = Q_T_STRING, .s = Q_SLICE_LIT("\xff") }, false },
+                   { { .type = Q_T_STRING, .s = { "a\0", 2 } }, false },
+                   { { .type = Q_T_BYTES, .s = { "a\0\xff", 3 } }, true },
+                   { { .type = Q_T_FLOAT, .f = (double)INFINITY }, false },
+                   { { .type = Q_T_FLOAT, .f = (double)NAN }, false },
+                   { { .type = Q_T_FLOAT, .f = (double)NAN, .at_us = 1 }, false },
+                   { { .type = Q_T_DECIMAL, .scale = 19 }, false },
+                   { { .type = Q_T_DECIMAL, .scale = 18 }, true },
+                   { { .type = Q_T_DECIMAL, .coefficient = q_pow10(34) }, false },
+                   { { .type = Q_T_DECIMAL, .coefficient = q_pow10(34) - 1 }, true },
+                   { { .type = Q_T_DECIMAL, .coefficient = -q_pow10(34) }, false },
+                   { { .type = Q_T_TIME, .i = Q_TIME_MAX_US }, true },
+                   { { .type = Q_T_TIME, .i = Q_TIME_MAX_US + 1 }, false },
+                   { { .type = Q_T_TIME, .i = Q_TIME_MIN_US - 1 }, false },
+                   { { .type = Q_T_INT, .i = 1, .at_us = Q_TIME_MAX_US }, true },
+                   { { .type = Q_T_INT, .i = 1, .at_us = Q_TIME_MAX_US + 1 }, false },
+                   { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x90") }, true },
+                   { { .type = Q_T_DOC, .s = Q_SLICE_LIT("\x91") }, false },
+                   { { .type = Q_T_DOC, .s = Q_SLICE_NONE }, false },
+                   { { .type = Q_T_RELATION, .rel = { relation_in_relation, 1 } }, false },
+                   { { .type = Q_T_RELATION, .rel = { float_id, 1 } }, false } };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         q_field field = { Q_SLICE_LIT("a"), values[i].v };
         q_item item = { .op = Q_I_PUT, .record = Q_SLICE_LIT("r"), .id = { .type = Q_T_INT }, .count = 1, .fields = &field };
@@ -291,9 +306,15 @@ static void values_that_break_a_rule_are_refused(void **state)
         if (writes_pass(state, &w) != values[i].ok)
             fail_msg("value %zu", i);
     }
-    const struct { q_value id; bool ok; } ids[] = { { { .type = Q_T_STRING, .s = { text, Q_MAX_ID_BYTES } }, true },
-        { { .type = Q_T_STRING, .s = { text, Q_MAX_ID_BYTES + 1 } }, false }, { { .type = Q_T_STRING }, false }, { Q_NULL, false },
-        { { .type = Q_T_FLOAT }, false }, { { .type = Q_T_BOOL }, false }, { { .type = Q_T_INT, .i = 1, .at_us = 5 }, false }, { { .type = Q_T_RELATION }, false } };
+    const struct { q_value id; bool ok;
+    } ids[] = { { { .type = Q_T_STRING, .s = { text, Q_MAX_ID_BYTES } }, true },
+                { { .type = Q_T_STRING, .s = { text, Q_MAX_ID_BYTES + 1 } }, false },
+                { { .type = Q_T_STRING }, false },
+                { Q_NULL, false },
+                { { .type = Q_T_FLOAT }, false },
+                { { .type = Q_T_BOOL }, false },
+                { { .type = Q_T_INT, .i = 1, .at_us = 5 }, false },
+                { { .type = Q_T_RELATION }, false } };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         q_item item = { .op = Q_I_DELETE, .record = Q_SLICE_LIT("r"), .id = ids[i].id };
         q_writes w = { .bucket = Q_SLICE_LIT("b"), .count = 1, .items = &item };
