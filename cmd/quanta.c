@@ -29,6 +29,7 @@ static const struct {
     { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
     { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
     { "shell", q_cmd_shell, "QuantaQL with history, completion and several lines" },
+    { "ingest", q_cmd_ingest, "rows of a file into a record: JSON lines or CSV" },
     { "bucket", q_cmd_bucket, "create, drop and list buckets" },
     { "schema", q_cmd_schema, "define, show and drop records" },
     { "txn", q_cmd_txn, "open transactions, and what they wait for" },

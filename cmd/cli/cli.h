@@ -15,6 +15,7 @@ enum {                   /* A4 */
 int q_cmd_dev(int argc, char **argv);
 int q_cmd_exec(int argc, char **argv);
 int q_cmd_shell(int argc, char **argv);
+int q_cmd_ingest(int argc, char **argv);
 int q_cmd_bucket(int argc, char **argv);
 int q_cmd_schema(int argc, char **argv);
 int q_cmd_status(int argc, char **argv);

@@ -130,6 +130,7 @@ int q_cmd_exec(int argc, char **argv)
         if (!q_run_read(command, o.file, &script))
             goto out;
         text = q_buf_slice(&script);
+        run.script_params = true;
         run.name = strcmp(o.file, "-") ? o.file : "standard input";
     }
     status = q_client_connect(o.bootstrap, &run.client, &err) == Q_OK ? q_run_script(&run, text) : q_cli_print_failure(&err);

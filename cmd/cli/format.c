@@ -57,6 +57,22 @@ void q_format_text(FILE *to, const char *text)
     free(safe);
 }
 
+const char *q_format_age(int64_t ms, char *out, size_t size)
+{
+    long long s = ms / 1000;
+    if (ms < 1000)
+        snprintf(out, size, "%lldms", (long long)ms);
+    else if (s < 60)
+        snprintf(out, size, "%.1fs", (double)(ms / 100) / 10);
+    else if (s < 3600)
+        snprintf(out, size, "%lldm %02llds", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out, size, "%lldh %02lldm", s / 3600, s / 60 % 60);
+    else
+        snprintf(out, size, "%lldd %lldh", s / 86400, s / 3600 % 24);
+    return out;
+}
+
 /* A cell's text; free it. */
 static char *cell_text(const json_t *v, bool for_table)
 {

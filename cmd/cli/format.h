@@ -19,6 +19,8 @@ void q_format_error(FILE *to, const json_t *error, q_slice query);
 /* The same for a message that began `offset` bytes into `script`: line and column are told as the script has them. `name` of the script,
  * or NULL. */
 void q_format_error_in(FILE *to, const json_t *error, const char *name, q_slice script, size_t offset);
+/* Milliseconds as a person reads them: "420ms" "1.2s" "3m 05s" "2h 10m" "4d 3h". Returns `out`. */
+const char *q_format_age(int64_t ms, char *out, size_t size);
 /* Text from outside, safe on a terminal: control characters (C1 too) become escapes, or spaces. */
 void q_format_text(FILE *to, const char *text);
 /* A table of JSON objects or arrays of cells: `columns` are names. */

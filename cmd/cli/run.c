@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "cmd/cli/cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <time.h>
 
@@ -29,18 +30,41 @@ static void put_timing(const json_t *result, double took_ms)
     puts(first ? "" : ")");
 }
 
+/* The parameters that the text mentions: one that stands nowhere is an error, and a script's transactions need not all use all. */
+static json_t *params_of(const json_t *all, q_slice text)
+{
+    json_t *used = NULL, *value;
+    const char *name;
+    json_object_foreach((json_t *)(uintptr_t)all, name, value) {
+        size_t n = strlen(name);
+        const char *at = text.ptr, *end = text.ptr + text.len;
+        while ((at = memchr(at, '$', (size_t)(end - at)))) {
+            at++;
+            bool same = (size_t)(end - at) >= n && memcmp(at, name, n) == 0;
+            if (same && (at + n == end || (at[n] != '_' && !isalnum((unsigned char)at[n])))) {
+                used = used ? used : json_object();
+                json_object_set(used, name, value);
+                break;
+            }
+        }
+    }
+    return used;
+}
+
 int q_run_transaction(q_run *r, q_slice script, size_t from, size_t to)
 {
     q_slice text = q_slice_of(script.ptr + from, to - from);
     bool only_use;
-    bool use = q_script_use(text, r->bucket, &only_use);
-    (void)use;
-    q_client_request request = { .bucket = r->bucket[0] ? r->bucket : NULL, .query = text, .params = r->params,
+    (void)q_script_use(text, r->bucket, &only_use);
+    json_t *params = r->script_params ? params_of(r->params, text) : json_incref((json_t *)(uintptr_t)r->params);
+    q_client_request request = { .bucket = r->bucket[0] ? r->bucket : NULL, .query = text, .params = params,
                                  .request_id = r->request_id, .timeout_ms = r->timeout_ms };
     json_t *result = NULL;
     q_err err = Q_ERR_INIT;
     double began = now_ms();
-    if (q_client_run(r->client, &request, &result, &err) != Q_OK)
+    q_rc rc = q_client_run(r->client, &request, &result, &err);
+    json_decref(params);
+    if (rc != Q_OK)
         return q_cli_print_failure(&err);
     double took = now_ms() - began;
     const char *status = json_string_value(json_object_get(result, "status"));

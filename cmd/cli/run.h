@@ -10,6 +10,7 @@ typedef struct q_run {
     q_client *client;
     char bucket[Q_MAX_NAME_BYTES + 1]; /* "": none; a USE in a text stays for what follows it */
     const json_t *params;              /* or NULL */
+    bool script_params;                /* of a script: each transaction gets those that it mentions */
     const char *request_id;            /* or NULL; for one transaction */
     const char *name;                  /* of the script, for errors; or NULL */
     q_format format;

@@ -8,10 +8,11 @@ enum { MAX_SCRIPT = 256 << 20, MAX_ARGUMENT = 4096 };
 static void show(q_shell *s, const char *statement)
 {
     q_slice text = q_slice_cstr(statement);
-    bool timing = s->run.timing;
-    s->run.timing = false;
+    bool timing = s->run.timing, expanded = s->expanded;
+    s->run.timing = s->expanded = false;
     q_shell_run(s, NULL, text, 0, text.len);
     s->run.timing = timing;
+    s->expanded = expanded;
 }
 
 static bool has_bucket(const q_shell *s)
@@ -65,7 +66,7 @@ static void use(q_shell *s, const char *bucket)
         fprintf(stderr, "no bucket is called %s: \\b lists them, CREATE BUCKET %s; makes it\n", bucket, bucket);
 }
 
-static void timing(q_shell *s, const char *argument)
+static void toggle_timing(q_shell *s, const char *argument)
 {
     (void)argument;
     s->run.timing = !s->run.timing;
@@ -83,7 +84,7 @@ static void format(q_shell *s, const char *name)
     printf("format is %s\n", name);
 }
 
-static void expanded(q_shell *s, const char *argument)
+static void toggle_expanded(q_shell *s, const char *argument)
 {
     (void)argument;
     s->expanded = !s->expanded;
@@ -122,8 +123,8 @@ static const struct {
     { "\\d", describe, "[RECORD]", "list the bucket's records, or a record's attributes" },
     { "\\i", include, "FILE", "run a script" },
     { "\\format", format, "table|json|csv", "how results are printed" },
-    { "\\x", expanded, NULL, "expanded display on and off: a line per attribute, nothing cut" },
-    { "\\timing", timing, NULL, "how long each transaction took, on and off" },
+    { "\\x", toggle_expanded, NULL, "expanded display on and off: a line per attribute, nothing cut" },
+    { "\\timing", toggle_timing, NULL, "how long each transaction took, on and off" },
     { "\\?", help, NULL, "this list" },
     { "\\q", leave, NULL, "leave (or Ctrl-D)" },
 };
