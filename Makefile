@@ -124,7 +124,7 @@ unit: $(UNIT_BINS) ## run the unit tests (VARIANT=asan|ubsan|tsan for the varian
 	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
 
 # ---- each area adds its own targets -----------------------------------------------------------------------------------
--include $(wildcard tests/*/*.mk bench/*.mk docs/*.mk demo/*.mk)
+-include $(wildcard tests/*/*.mk bench/*.mk docs/*.mk demo/*.mk tests/*.mk)
 
 setup: ## install the Debian packages that are missing
 	@scripts/setup

@@ -1,0 +1,29 @@
+# What `make test` runs, in the order of how soon it tells something, and the variants.
+FUZZ_TARGETS := fuzz-wire fuzz-quantaql fuzz-wal
+
+.PHONY: test asan ubsan tsan cov fuzz bench
+test: setup ## everything: what CI runs
+	@scripts/test 'all -j2' 'unit -j2' contract sim-contract sim-scenarios sim-twice sim sim-mutants asan ubsan tsan 'fuzz SECONDS=10' test-cli test-demo
+
+test-demo: ## the demo, as a test
+	@$(MAKE) --no-print-directory demo
+
+asan: ## unit tests, contract and 200 seeds under AddressSanitizer
+	@$(MAKE) --no-print-directory -j2 VARIANT=asan unit contract
+	@$(MAKE) --no-print-directory VARIANT=asan sim SEEDS=200 SIM_FLAGS=--no-averages
+ubsan: ## the same under UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory -j2 VARIANT=ubsan unit contract
+	@$(MAKE) --no-print-directory VARIANT=ubsan sim SEEDS=200 SIM_FLAGS=--no-averages
+tsan: ## the same under ThreadSanitizer
+	@$(MAKE) --no-print-directory -j2 VARIANT=tsan unit contract
+	@$(MAKE) --no-print-directory VARIANT=tsan sim SEEDS=50 SIM_FLAGS=--no-averages
+
+fuzz: $(FUZZ_TARGETS) ## each fuzz target for SECONDS (10)
+
+cov: ## line coverage of quantaql, coordinator and wal by unit tests and 100 seeds
+	@$(MAKE) --no-print-directory -j2 VARIANT=cov unit contract
+	@$(MAKE) --no-print-directory VARIANT=cov sim SEEDS=100 SIM_FLAGS=--no-averages
+	@$(MAKE) --no-print-directory VARIANT=cov sim-scenarios
+	@gcovr -r . --object-directory build/cov/obj -f 'quantaql/' -f 'coordinator/' -f 'wal/' --exclude 'build/' --gcov-ignore-parse-errors --print-summary
+
+bench: bench-parse bench-wal bench-coordinator ## every benchmark, one after the other
