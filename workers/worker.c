@@ -264,8 +264,10 @@ static void plan_timer(q_worker *w, int64_t mono_us, q_worker_fx *fx)
         int64_t stuck_at = serving(w) ? q_stuck_next_at(&w->stuck) : 0;
         if (stuck_at && (at == 0 || stuck_at < at))
             at = stuck_at > w->decide_at_us ? stuck_at : w->decide_at_us;
-        if (serving(w) && w->config.durable_prepare && (at == 0 || w->sweep_at_us < at))
-            at = w->sweep_at_us;
+        /* A sweep waits for the end of a rest: a moment in the past would be told again and again. */
+        int64_t sweep_at = w->sweep_at_us > w->decide_at_us ? w->sweep_at_us : w->decide_at_us;
+        if (serving(w) && w->config.durable_prepare && !Q_SABOTAGED(w->config.sabotage, Q_SAB_KEEP_ORPHANS) && (at == 0 || sweep_at < at))
+            at = sweep_at;
     }
     if (at == 0 || (w->timer_us > mono_us && w->timer_us <= at))
         return;
