@@ -243,10 +243,26 @@ static void add_unit(q_buf *out, q_slice unit)
     q_buf_add_byte(out, '"');
 }
 
+/* A record's name, in backticks where it is a reserved word: the grammar's class `anyname`, all but ID (attributes and units stand where
+ * reserved words are names). */
+static void add_record_name(q_buf *out, q_slice name)
+{
+    static const char *const reserved[] = { "alter", "and", "as", "between", "create", "delete", "drop", "false", "from", "having", "in",
+        "insert", "into", "is", "like", "not", "null", "or", "select", "set", "true", "update", "where" };
+    bool quoted = false;
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        quoted = quoted || q_slice_eq(name, q_slice_cstr(reserved[i]));
+    if (quoted)
+        q_buf_add_byte(out, '`');
+    q_buf_add_slice(out, name);
+    if (quoted)
+        q_buf_add_byte(out, '`');
+}
+
 void q_record_to_quantaql(const q_record *r, q_buf *out)
 {
     q_buf_add_cstr(out, "CREATE RECORD ");
-    q_buf_add_slice(out, r->name);
+    add_record_name(out, r->name);
     for (uint32_t i = 0; i < r->count; i++) {
         const q_attr *a = &r->attrs[i];
         q_buf_add_cstr(out, i ? ", " : " (");
@@ -259,7 +275,7 @@ void q_record_to_quantaql(const q_record *r, q_buf *out)
         }
         if (a->kind == Q_K_RELATION) {
             q_buf_add_cstr(out, " to ");
-            q_buf_add_slice(out, a->target);
+            add_record_name(out, a->target);
         }
         if (a->many)
             q_buf_add_cstr(out, " many");

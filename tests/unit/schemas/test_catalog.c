@@ -121,6 +121,17 @@ static void every_property_of_an_attribute_has_a_json_and_a_quantaql_form(void *
     q_catalog_unref(c);
 }
 
+static void records_named_like_reserved_words_are_quoted_in_quantaql(void **state)
+{
+    q_catalog *c = with_bucket("b", 1);
+    c = after(c, definition(state, "b", "{\"record\":\"select\",\"attributes\":{\"from\":{\"type\":\"relation\",\"target\":\"where\"}}}"), 2);
+    q_buf b = Q_BUF_INIT(1 << 16);
+    q_record_to_quantaql(q_catalog_record(c, S("b"), S("select")), &b);
+    assert_slice(q_buf_slice(&b), "CREATE RECORD `select` (id scalar string, from relation to `where`);");
+    q_buf_free(&b);
+    q_catalog_unref(c);
+}
+
 static void json_that_is_no_definition_is_refused_with_its_place(void **state)
 {
     static const char *const bad[][2] = {
@@ -591,6 +602,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ARENA_TEST(the_specification_s_record_is_understood_unchanged),
         ARENA_TEST(every_property_of_an_attribute_has_a_json_and_a_quantaql_form),
+        ARENA_TEST(records_named_like_reserved_words_are_quoted_in_quantaql),
         ARENA_TEST(json_that_is_no_definition_is_refused_with_its_place),
         ARENA_TEST(names_are_lower_case_bounded_and_not_an_engine_s_own),
         ARENA_TEST(a_definition_s_attributes_follow_the_rules),
