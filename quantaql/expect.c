@@ -2,7 +2,7 @@
 #include "quantaql/parser.h"
 #include "quantaql/grammar.h"
 
-enum { MAX_TERMINALS = 160, MAX_ITEMS = 6 };
+enum { MAX_TERMINALS = 160, MAX_ITEMS = 8 };
 
 typedef struct wording {
     const char *items[MAX_TERMINALS];

@@ -3,6 +3,7 @@
 #include "quantaql/grammar.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <strings.h>
 
 static const char *const token_words[] = {
@@ -98,12 +99,15 @@ const char *q_word_nearest(q_slice name, const char *const *words, size_t count)
 {
     unsigned max = name.len <= 2 ? 0 : name.len <= 4 ? 1 : 2; /* two edits make anything out of a short word */
     const char *best = NULL;
-    unsigned best_distance = max + 1;
+    unsigned best_cost = UINT_MAX;
     for (size_t i = 0; i < count; i++) {
         unsigned d = q_word_distance(name, q_slice_cstr(words[i]), max);
-        if (d < best_distance) {
+        /* DSC is as near to ASC as to DESC, but people rarely get the first letter wrong. */
+        bool first_letter = name.len > 0 && tolower((unsigned char)name.ptr[0]) == tolower((unsigned char)words[i][0]);
+        unsigned cost = d > max ? UINT_MAX : 2 * d + !first_letter;
+        if (cost < best_cost) {
             best = words[i];
-            best_distance = d;
+            best_cost = cost;
         }
     }
     return best;

@@ -11,6 +11,16 @@
 
 #include <cmocka.h>
 
+/* A table's test says all that is wrong before it fails. */
+static int noted;
+#define note(...) (noted++, print_error(__VA_ARGS__))
+static inline void none_noted(void)
+{
+    int n = noted;
+    noted = 0;
+    assert_int_equal(n, 0);
+}
+
 /* The definition of the specification, byte for byte. */
 static const char ORDERS_JSON[] =
     "{\"record\": \"orders\", \"attributes\": {\n"
