@@ -33,6 +33,7 @@ static const struct {
     { "bucket", q_cmd_bucket, "create, drop and list buckets" },
     { "schema", q_cmd_schema, "define, show and drop records" },
     { "txn", q_cmd_txn, "open transactions, and what they wait for" },
+    { "wal", q_cmd_wal, "the log: list, show, verify, follow" },
     { "status", q_cmd_status, "what the system is doing" },
     { "version", cmd_version, "print the version" },
 };
@@ -75,7 +76,9 @@ int main(int argc, char **argv)
         argv[1] = name;
         return commands[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "quanta: unknown command '%s'\n\n", argv[1]);
-    usage(stderr);
+    fprintf(stderr, "quanta: unknown command '%s'. It is one of", argv[1]);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", commands[i].name);
+    fputs(".\nTry `quanta --help`.\n", stderr);
     return Q_EXIT_USAGE;
 }

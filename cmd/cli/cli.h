@@ -19,6 +19,7 @@ int q_cmd_ingest(int argc, char **argv);
 int q_cmd_bucket(int argc, char **argv);
 int q_cmd_schema(int argc, char **argv);
 int q_cmd_status(int argc, char **argv);
+int q_cmd_wal(int argc, char **argv);
 int q_cmd_txn(int argc, char **argv);
 
 /* Prints why the system gave no outcome; returns Q_EXIT_UNREACHABLE. */

@@ -133,6 +133,13 @@ static void put_cell(FILE *to, const char *text, int to_width, bool right)
         fprintf(to, "%*s", to_width - w, "");
 }
 
+void q_format_cell(FILE *to, const char *text, int to_width, bool right)
+{
+    char *safe = escape_controls(text);
+    put_cell(to, safe ? safe : "", to_width, right);
+    free(safe);
+}
+
 static bool is_number(const json_t *v) { return json_is_number(v); }
 
 static void put_rule(FILE *to, const int *widths, size_t count)

@@ -21,6 +21,8 @@ void q_format_error(FILE *to, const json_t *error, q_slice query);
 void q_format_error_in(FILE *to, const json_t *error, const char *name, q_slice script, size_t offset);
 /* Milliseconds as a person reads them: "420ms" "1.2s" "3m 05s" "2h 10m" "4d 3h". Returns `out`. */
 const char *q_format_age(int64_t ms, char *out, size_t size);
+/* One cell of a table that is printed row by row: controls escaped, cut or padded to `width` columns of the terminal. */
+void q_format_cell(FILE *to, const char *text, int width, bool right);
 /* Text from outside, safe on a terminal: control characters (C1 too) become escapes, or spaces. */
 void q_format_text(FILE *to, const char *text);
 /* A table of JSON objects or arrays of cells: `columns` are names. */
