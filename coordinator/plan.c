@@ -452,10 +452,11 @@ static q_rc plan_insert(q_planner *p, q_xplan *plan, q_err *err)
     for (uint32_t i = 0; i < s->row_count; i++)
         for (uint32_t j = 0; j < s->rows[i].count; j++) {
             const q_attr *a = s->rows[i].assigns[j].attr;
-            if (a->index == 0 || q_attrset_has(&plan->type->used, a->index))
+            if (a->index == 0)
                 continue;
+            /* An earlier statement may have used the attribute without writing it: its target is planned here all the same. */
             q_attrset_add(&plan->type->used, a->index);
-            q_rc rc = plan_required(p, a, err);
+            q_rc rc = a->required ? plan_required(p, a, err) : Q_OK;
             if (rc != Q_OK)
                 return rc;
         }
