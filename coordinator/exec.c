@@ -25,6 +25,8 @@ static q_rc plan_all(q_exec *x, q_err *err)
         x->can_be_blind = x->can_be_blind && plan->blind;
         x->has_writes = x->has_writes || is_write(s);
     }
+    /* What is rolled back is never put to the engines, so nobody would notice that a blind write found no record: its counts are read. */
+    x->can_be_blind = x->can_be_blind && !script->rollback;
     for (q_xtype *t = x->planner.types; t; t = t->next)
         if (!q_xtype_open(t, x->arena, &x->lasting, &x->page))
             return q_exec_no_memory(err);
