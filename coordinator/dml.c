@@ -88,6 +88,9 @@ static q_rc combine(q_exec *x, const q_assign *a, const q_value *old, const q_va
 {
     const q_attr *attr = a->attr;
     bool add = a->how == Q_SET_ADD;
+    *out = Q_NULL;
+    if (old->type == Q_T_NULL && (!add || v->type == Q_T_NULL))
+        return Q_OK; /* nothing to take from, or nothing to add */
     if (attr->kind == Q_K_DOCUMENT) {
         q_slice doc = old->type == Q_T_DOC ? old->s : Q_SLICE_NONE, changed = doc;
         q_rc rc = (add ? q_doc_append : q_doc_remove)(x->arena, doc, a->steps, a->step_count, v, &changed, err);
@@ -98,7 +101,6 @@ static q_rc combine(q_exec *x, const q_assign *a, const q_value *old, const q_va
         const q_value *ids = old->type == Q_T_RELATION ? old : &NO_IDS, *given = v->type == Q_T_RELATION ? v : &NO_IDS;
         return add ? add_ids(x, ids, given, out, err) : remove_ids(x, ids, given, out, err);
     }
-    *out = Q_NULL;
     if (old->type == Q_T_NULL || v->type == Q_T_NULL)
         return Q_OK;
     q_rc rc = q_arith(add ? Q_OP_ADD : Q_OP_SUB, old, v, out, err);
@@ -131,6 +133,8 @@ static q_rc eval_assign(q_exec *x, q_ctx *c, const q_assign *a, const q_value *o
         return rc;
     if (a->how != Q_SET) {
         rc = combine(x, a, old, &v, out, err);
+    } else if (a->step_count && old->type == Q_T_NULL && v.type == Q_T_NULL) {
+        *out = Q_NULL; /* a part of nothing is nothing: no empty document comes of it */
     } else if (a->step_count) {
         q_slice doc = old->type == Q_T_DOC ? old->s : Q_SLICE_NONE, changed;
         rc = q_doc_set(x->arena, doc, a->steps, a->step_count, &v, &changed, err);

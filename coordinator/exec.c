@@ -71,7 +71,6 @@ void q_exec_start(q_exec *x, uint64_t seq, int64_t time_us, bool blind)
     x->blind = blind && x->can_be_blind;
     x->started = true;
     x->prefetched = x->failed = x->must_see = x->refers_asked = x->out_of_memory = false;
-    x->work_left = Q_EXEC_WORK;
     x->rows_kept = 0;
     x->at = 0;
     x->statement = NULL;
@@ -217,6 +216,7 @@ q_exec_state q_exec_next(q_exec *x, const q_exec_read **reads, size_t *read_coun
         *reads = x->out;
         return Q_EXEC_READS;
     }
+    x->work_left = Q_EXEC_WORK;
     if (x->read_count && q_fetch_split(x))
         return reads_of(x, reads, read_count);
     x->read_count = 0;

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { BLOCK_BYTES = 64 << 10, ALIGN = 16 };
+enum { FIRST_BLOCK = 1024, MAX_BLOCK = 64 << 10, ALIGN = 16 };
 
 struct q_pageblock {
     q_pageblock *next;
@@ -12,7 +12,7 @@ struct q_pageblock {
 
 void q_pagemem_init(q_pagemem *m, q_arena *arena, bool lasting)
 {
-    *m = (q_pagemem){ .arena = arena, .lasting = lasting };
+    *m = (q_pagemem){ .arena = arena, .lasting = lasting, .next_block = FIRST_BLOCK };
 }
 
 /* The block after `current` that has room, or a new one put there. Blocks that are skipped stay in the list for the next page. */
@@ -24,7 +24,7 @@ static q_pageblock *block_with_room(q_pagemem *m, size_t size)
         if (b->size >= size)
             return b;
     }
-    size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
+    size_t room = m->next_block < size ? size : m->next_block;
     b = q_arena_alloc(m->arena, sizeof *b + room);
     if (!b && room > size) {
         room = size;
@@ -34,6 +34,8 @@ static q_pageblock *block_with_room(q_pagemem *m, size_t size)
         return NULL;
     b->size = room;
     b->used = 0;
+    if (m->next_block < MAX_BLOCK)
+        m->next_block *= 2;
     if (m->current) {
         b->next = m->current->next;
         m->current->next = b;

@@ -12,6 +12,7 @@ typedef struct q_pageblock q_pageblock;
 typedef struct q_pagemem {
     q_arena *arena;
     bool lasting;          /* nothing is ever reused: allocate from the arena itself */
+    size_t next_block;     /* size of the next new one: small transactions stay small */
     q_pageblock *first, *current;
 } q_pagemem;
 

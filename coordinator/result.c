@@ -58,8 +58,25 @@ yajl_gen q_json_begin(q_json *j)
 {
     j->len = 0;
     j->failed = false;
+    return q_json_value(j);
+}
+
+yajl_gen q_json_value(q_json *j)
+{
     yajl_gen_reset(j->gen, NULL);
     return j->gen;
+}
+
+void q_json_raw(q_json *j, q_slice bytes) { print(j, bytes.ptr, bytes.len); }
+
+void q_json_uint(q_json *j, uint64_t n)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do
+        text[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    print(j, text + at, sizeof text - at);
 }
 
 q_slice q_json_end(q_json *j) { return j->failed || !j->len ? Q_SLICE_NONE : (q_slice){ j->ptr, j->len }; }
@@ -117,24 +134,24 @@ bool q_result_row(q_arena *arena, q_result *r, q_slice row)
 
 /* ---- entries ----------------------------------------------------------------------------------------------------------- */
 
-/* {"statement":1,"kind":"insert","count":1}; a SELECT's stays open at the end: …"columns":[…] */
+/* {"statement":1,"kind":"insert","count":1}; a SELECT's ends with its columns: …"columns":[…]} */
 static q_slice entry_head(q_json *json, const q_result *r)
 {
-    yajl_gen g = q_json_begin(json);
-    yajl_gen_map_open(g);
-    q_json_key(g, "statement");
-    yajl_gen_integer(g, r->statement);
-    q_json_key(g, "kind");
-    q_json_key(g, r->kind);
+    q_json_begin(json);
+    q_json_lit(json, "{\"statement\":");
+    q_json_uint(json, r->statement);
+    q_json_lit(json, ",\"kind\":\"");
+    q_json_raw(json, q_slice_cstr(r->kind));
+    q_json_lit(json, "\"");
     if (r->counted) {
-        q_json_key(g, "count");
-        yajl_gen_integer(g, (long long)r->count);
+        q_json_lit(json, ",\"count\":");
+        q_json_uint(json, r->count);
     }
     if (r->columns.ptr) {
-        q_json_key(g, "columns");
-        yajl_gen_number(g, r->columns.ptr, r->columns.len); /* it is JSON already */
+        q_json_lit(json, ",\"columns\":");
+        q_json_raw(json, r->columns);
     }
-    yajl_gen_map_close(g);
+    q_json_lit(json, "}");
     return q_json_end(json);
 }
 

@@ -28,6 +28,13 @@ yajl_gen q_json_begin(q_json *j);
 q_slice q_json_end(q_json *j);
 /* A copy in the arena. */
 q_slice q_json_take(q_json *j);
+/* Appends bytes that are JSON as they stand (a frame, a name of the catalog, what yajl wrote before), and numbers: between values of yajl,
+ * not within one. Frames are the same for every write, and this is the path of every write. */
+void q_json_raw(q_json *j, q_slice bytes);
+#define q_json_lit(j, literal) q_json_raw((j), Q_SLICE_LIT(literal))
+void q_json_uint(q_json *j, uint64_t n);
+/* yajl begins another value behind what was written. */
+yajl_gen q_json_value(q_json *j);
 static inline void q_json_str(yajl_gen g, q_slice s) { yajl_gen_string(g, (const unsigned char *)(s.ptr ? s.ptr : ""), s.len); }
 static inline void q_json_key(yajl_gen g, const char *key) { yajl_gen_string(g, (const unsigned char *)key, strlen(key)); }
 

@@ -10,7 +10,7 @@
 #include "coordinator/result.h"
 
 enum {
-    Q_EXEC_WORK = 20000000,          /* expression nodes evaluated by one transaction, at some 20 ns each */
+    Q_EXEC_WORK = 20000000,          /* expression nodes evaluated between two rounds of reads, at some 20 ns each */
     Q_EXEC_MAX_ENGINE_BYTES = 6 << 20, /* of one engine's encoded writes: they share a message with others */
     Q_EXEC_MAX_WRITE_BYTES = 20 << 20, /* writes and events together: they share a log record with the reply */
 };

@@ -335,13 +335,14 @@ static q_rc require_targets(builder *b, q_xrow *r, q_err *err)
 
 /* ---- change events (B10) --------------------------------------------------------------------------------------------------------- */
 
-static void event_after(yajl_gen g, q_xrow *r)
+static void event_after(q_json *json, q_xrow *r)
 {
     const q_record *rec = r->type->rec;
     if (!r->alive) {
-        yajl_gen_null(g);
+        q_json_lit(json, "null");
         return;
     }
+    yajl_gen g = q_json_value(json);
     yajl_gen_map_open(g);
     for (uint32_t i = 1; i < rec->count; i++) {
         const q_attr *a = &rec->attrs[i];
@@ -353,6 +354,29 @@ static void event_after(yajl_gen g, q_xrow *r)
     yajl_gen_map_close(g);
 }
 
+/* {"seq":7,"index":0,"bucket":"shop","record":"orders","id":"order_123","op":"update","after":{"total_cost":89.5}} */
+static q_slice event_json(q_exec *x, q_xrow *r, uint32_t index)
+{
+    q_json *json = x->json;
+    q_json_begin(json);
+    q_json_lit(json, "{\"seq\":");
+    q_json_uint(json, x->seq);
+    q_json_lit(json, ",\"index\":");
+    q_json_uint(json, index);
+    q_json_lit(json, ",\"bucket\":\"");
+    q_json_raw(json, r->type->rec->bucket);
+    q_json_lit(json, "\",\"record\":\"");
+    q_json_raw(json, r->type->rec->name);
+    q_json_lit(json, "\",\"id\":");
+    q_value_to_json(&r->id, false, q_json_value(json));
+    q_json_lit(json, ",\"op\":\"");
+    q_json_raw(json, q_slice_cstr(!r->alive ? "delete" : r->new_life ? "insert" : "update"));
+    q_json_lit(json, "\",\"after\":");
+    event_after(json, r);
+    q_json_lit(json, "}");
+    return q_json_take(json);
+}
+
 static bool add_event(builder *b, q_xrow *r)
 {
     q_exec *x = b->x;
@@ -362,24 +386,7 @@ static bool add_event(builder *b, q_xrow *r)
     q_rec_event *ev = Q_PUSH(x->arena, b->events, b->event_count, b->event_cap);
     if (!ev)
         return false;
-    yajl_gen g = q_json_begin(x->json);
-    yajl_gen_map_open(g);
-    q_json_key(g, "seq");
-    yajl_gen_integer(g, (long long)x->seq);
-    q_json_key(g, "index");
-    yajl_gen_integer(g, b->event_count - 1);
-    q_json_key(g, "bucket");
-    q_json_str(g, x->script->bucket);
-    q_json_key(g, "record");
-    q_json_str(g, r->type->rec->name);
-    q_json_key(g, "id");
-    q_value_to_json(&r->id, false, g);
-    q_json_key(g, "op");
-    q_json_key(g, !r->alive ? "delete" : r->new_life ? "insert" : "update");
-    q_json_key(g, "after");
-    event_after(g, r);
-    yajl_gen_map_close(g);
-    ev->value = q_json_take(x->json);
+    ev->value = event_json(x, r, b->event_count - 1);
     ev->key = r->id.s;
     if (r->id.type != Q_T_STRING) {
         char text[80];

@@ -37,10 +37,12 @@ typedef struct fake_db {
     uint64_t seq;
     int64_t time_us;
     bool ignore_preds;       /* scans answer with everything */
+    bool stale_points;       /* Influx: a DELETE that comes late: the points are still there */
     uint32_t page;           /* rows of one answer at most; 0: as many as asked */
     uint32_t too_large;      /* IDS of more ids than this are refused as too large; 0: never */
     /* of the last run */
-    q_arena *run;
+    q_arena *run;            /* the transaction's */
+    q_arena *answer;         /* of one read */
     uint32_t rounds, reads, rows_sent, retried_blind;
     uint32_t engines_read;   /* mask */
     q_lockset locks;
@@ -123,6 +125,8 @@ static inline void fake_apply(fake_db *db, q_engine_id e, const q_item *it, uint
     }
     bool was = p->live;
     p->seq = seq;
+    if (it->op == Q_I_DELETE && e == Q_EN_INFLUX && db->stale_points)
+        return;
     if (it->op == Q_I_DELETE) {
         p->live = false;
         p->count = 0;
@@ -151,7 +155,7 @@ static inline bool fake_pred(fake_db *db, const fake_part *p, const q_pred *pr)
             steps[i] = (q_step){ .is_index = digits, .key = pr->steps[i], .index = digits ? strtoll(pr->steps[i].ptr, NULL, 10) : 0 };
         }
         q_slice doc = v.s;
-        if (v.type != Q_T_DOC || q_doc_get(db->run, doc, steps, pr->step_count, &v, &db->err) != Q_OK)
+        if (v.type != Q_T_DOC || q_doc_get(db->answer, doc, steps, pr->step_count, &v, &db->err) != Q_OK)
             v = Q_NULL;
     }
     if (pr->op == Q_C_IS_NULL)
@@ -208,12 +212,12 @@ static inline q_rows fake_read(fake_db *db, const q_exec_read *er)
         out.code = Q_E_RESULT_TOO_LARGE;
         return out;
     }
-    q_row *rows = Q_NEW_ARRAY(db->run, q_row, db->count + 1);
+    q_row *rows = Q_NEW_ARRAY(db->answer, q_row, db->count + 1);
     for (size_t i = 0; i < db->count; i++) {
         const fake_part *p = &db->parts[i];
         if (!fake_wanted(db, er, p))
             continue;
-        q_value *values = Q_NEW_ARRAY(db->run, q_value, r->attr_count + 1);
+        q_value *values = Q_NEW_ARRAY(db->answer, q_value, r->attr_count + 1);
         for (uint32_t j = 0; j < r->attr_count; j++)
             values[j] = *fake_value(p, r->attrs[j]);
         rows[out.count++] = (q_row){ .id = p->id, .seq = p->seq, .birth = p->birth, .values = values };
@@ -239,6 +243,7 @@ static inline void fake_open(fake_db *db, const char *bucket)
     memset(db, 0, sizeof *db);
     db->arena = q_arena_new(0);
     db->run = q_arena_new(0);
+    db->answer = q_arena_new(0);
     db->catalog = q_catalog_new();
     db->bucket = q_slice_cstr(bucket);
     db->seq = 0;
@@ -251,6 +256,7 @@ static inline void fake_close(fake_db *db)
     q_catalog_unref(db->catalog);
     q_arena_free(db->arena);
     q_arena_free(db->run);
+    q_arena_free(db->answer);
     q_buf_free(&db->log);
     free(db->parts);
 }
@@ -284,6 +290,7 @@ static inline q_exec_state fake_drive(fake_db *db, q_exec *x)
             fake_log_read(db, &reads[i]);
             db->reads++;
             db->engines_read |= Q_EN_BIT(reads[i].engine);
+            q_arena_reset(db->answer); /* nothing of an answer is kept by pointer */
             q_rows rows = fake_read(db, &reads[i]);
             db->rows_sent += rows.count;
             if (q_exec_feed(x, rows.read_id, &rows, &db->err) != Q_OK)
