@@ -5,7 +5,7 @@
 #ifndef Q_COORDINATOR_AGGREGATE_H
 #define Q_COORDINATOR_AGGREGATE_H
 
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 typedef struct q_group q_group;
 typedef struct q_groups q_groups;

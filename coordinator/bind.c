@@ -1,6 +1,6 @@
 /* bind.c - what the attributes of an expression are worth at a record, relations followed. The row stores are the map: a relation's id
  * is looked up there each time, so nothing has to be kept in step. */
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 #include "coordinator/aggregate.h"
 

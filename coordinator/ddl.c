@@ -1,7 +1,7 @@
 /* ddl.c - CREATE, ALTER and DROP as writes to the engines; SHOW, which reads the catalog only. */
 #include <assert.h>
 
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 static q_step_rc no_memory(q_err *err)
 {

@@ -1,7 +1,7 @@
 /* dml.c - INSERT, UPDATE and DELETE: what each record becomes, written into the overlay.
  *
  * UPDATE and DELETE first find all their records, then write: a statement never sees what it writes itself. */
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 /* ---- plan ------------------------------------------------------------------------------------------------------------------ */
 

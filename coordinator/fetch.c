@@ -2,7 +2,7 @@
  *
  * A round is gathered by record type: which attributes are needed there, then which rows need them. It becomes one read for each engine
  * and type (ids in chunks). Answers are checked like any input from outside before they touch a row. */
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 #include <assert.h>
 

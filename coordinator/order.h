@@ -5,7 +5,7 @@
 #ifndef Q_COORDINATOR_ORDER_H
 #define Q_COORDINATOR_ORDER_H
 
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 typedef struct q_order_run q_order_run;
 

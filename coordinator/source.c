@@ -9,7 +9,7 @@
  * | CONSUMED | the caller has had the page: forget it, ask for the next                                                      |
  *
  * Rows that the transaction wrote are in no scan as they are now: they are merged in by id, and WHERE decides about them as about all. */
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  * "As read" is SEQ_IS with the _q_seq that was read (NOT_EXISTS where no part was), or EXISTS for a blind write. */
 #include <assert.h>
 
-#include "coordinator/run.h"
+#include "coordinator/exec_run.h"
 #include "schemas/document.h"
 
 /* ---- required relations: nothing is written before this is known ------------------------------------------------------------ */

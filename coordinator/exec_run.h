@@ -1,9 +1,9 @@
-/* run.h - the inside of a q_exec: one run of one transaction, and what its parts call of each other. Pure.
+/* exec_run.h - the inside of a q_exec: one run of one transaction, and what its parts call of each other. Pure.
  *
  * Reading order: exec.c (the sequence of statements) → source.c (which records a statement means, page by page) → fetch.c (what is sent
  * to the engines and comes back) → select.c, aggregate.c, dml.c (what is made of them) → writes.c (what is sent in the end). */
-#ifndef Q_COORDINATOR_RUN_H
-#define Q_COORDINATOR_RUN_H
+#ifndef Q_COORDINATOR_EXEC_RUN_H
+#define Q_COORDINATOR_EXEC_RUN_H
 
 #include "coordinator/eval.h"
 #include "coordinator/plan.h"
