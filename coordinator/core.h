@@ -9,6 +9,10 @@
 
 typedef struct q_core q_core;
 
+/* Who asks? `credentials` is the authorization header's value, empty when there is none; *principal is printable, at most 128 bytes, and lives in
+ * `arena` or longer. Q_FAIL with UNAUTHENTICATED. Called on the core's thread, once per request; pure: keys were loaded before. */
+typedef q_rc (*q_authenticate)(void *ctx, q_arena *arena, q_slice credentials, q_slice *principal, q_err *err);
+
 typedef struct q_core_config {
     uint64_t cluster;               /* from the log */
     uint8_t log_incarnation[16];    /* from the log: part of every request's identity */
@@ -24,7 +28,14 @@ typedef struct q_core_config {
     const char *topic_prefix;       /* "quanta" */
     const char *const *reply_allow; /* patterns with a trailing '*', NULL-terminated */
     bool publish_changes;
-    uint32_t sabotage;              /* simulator's mutants: see twophase.h; 0 in every build that ships */
+    uint32_t sabotage;              /* simulator's mutants: see base/sabotage.h; 0 in every build that ships */
+    /* 0 or NULL in all of these takes the default. */
+    uint64_t log_keep_bytes;        /* records kept for the replies of duplicates: the oldest ids go when they are more (0: no bound) */
+    uint64_t txn_max_bytes;         /* memory of one transaction (64 MiB) */
+    uint32_t seq_block;             /* seqs reserved at once (1 << 20) */
+    q_authenticate authenticate;    /* NULL: every principal is "anonymous" */
+    void *auth_ctx;
+    int64_t (*stopwatch_ns)(void);  /* only for timings_ms in results, decides nothing; NULL: times within one step are 0 */
 } q_core_config;
 
 /* ---- events ---- */

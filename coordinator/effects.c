@@ -82,9 +82,9 @@ void q_effects_clear(q_effects *fx)
     fx->buffer_count = 0;
 }
 
-void q_fx_fail(q_effects *fx) { fx->failed = true; }
+void q_effects_fail(q_effects *fx) { fx->failed = true; }
 
-q_effect *q_fx_add(q_effects *fx, q_effect_kind kind)
+q_effect *q_effects_add(q_effects *fx, q_effect_kind kind)
 {
     if (fx->count == fx->cap) {
         size_t cap = fx->cap ? fx->cap * 2 : FIRST_EFFECTS;
@@ -123,7 +123,7 @@ static block *block_for(q_effects *fx, size_t n)
     return b;
 }
 
-q_slice q_fx_copy(q_effects *fx, q_slice s)
+q_slice q_effects_copy(q_effects *fx, q_slice s)
 {
     if (s.len == 0)
         return s.ptr ? Q_SLICE_LIT("") : Q_SLICE_NONE;
@@ -138,7 +138,7 @@ q_slice q_fx_copy(q_effects *fx, q_slice s)
     return (q_slice){ p, s.len };
 }
 
-q_buf *q_fx_buf(q_effects *fx, size_t max_bytes)
+q_buf *q_effects_buf(q_effects *fx, size_t max_bytes)
 {
     if (fx->buffer_count == fx->buffer_cap) {
         size_t cap = fx->buffer_cap ? fx->buffer_cap * 2 : 16;
@@ -170,23 +170,23 @@ static q_slice say(q_effects *fx, const char *fmt, va_list args)
     char text[1000];
     int n = vsnprintf(text, sizeof text, fmt, args);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    return q_fx_copy(fx, (q_slice){ text, len });
+    return q_effects_copy(fx, (q_slice){ text, len });
 }
 
-void q_fx_log(q_effects *fx, const char *fmt, ...)
+void q_effects_log(q_effects *fx, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
     q_slice text = say(fx, fmt, args);
     va_end(args);
-    q_fx_add(fx, Q_FX_LOG)->bytes = text;
+    q_effects_add(fx, Q_FX_LOG)->bytes = text;
 }
 
-void q_fx_fatal(q_effects *fx, const char *fmt, ...)
+void q_effects_fatal(q_effects *fx, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
     q_slice text = say(fx, fmt, args);
     va_end(args);
-    q_fx_add(fx, Q_FX_FATAL)->bytes = text;
+    q_effects_add(fx, Q_FX_FATAL)->bytes = text;
 }

@@ -9,15 +9,15 @@
 #include "coordinator/core.h"
 
 /* A new effect, zeroed but for its kind; valid until the next call. Never NULL. */
-q_effect *q_fx_add(q_effects *fx, q_effect_kind kind);
+q_effect *q_effects_add(q_effects *fx, q_effect_kind kind);
 /* A copy that lives until the list is cleared. */
-q_slice q_fx_copy(q_effects *fx, q_slice s);
+q_slice q_effects_copy(q_effects *fx, q_slice s);
 /* An empty buffer that lives until the list is cleared, with a maximum of `max_bytes`: for encoding a message in place. */
-q_buf *q_fx_buf(q_effects *fx, size_t max_bytes);
+q_buf *q_effects_buf(q_effects *fx, size_t max_bytes);
 /* Says that something could not be encoded for want of memory. */
-void q_fx_fail(q_effects *fx);
+void q_effects_fail(q_effects *fx);
 
-void q_fx_log(q_effects *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void q_fx_fatal(q_effects *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void q_effects_log(q_effects *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void q_effects_fatal(q_effects *fx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -53,3 +53,8 @@ q_slice q_resource_unique(q_arena *arena, q_slice bucket, q_slice record, q_slic
 {
     return spell(arena, bucket, record, attr, value);
 }
+
+q_slice q_resource_unique_attr(q_arena *arena, q_slice bucket, q_slice record, q_slice attr)
+{
+    return spell(arena, bucket, record, attr, NULL);
+}

@@ -2,7 +2,7 @@
  * redo stands for), because two spellings of one thing would be two locks. Pure; everything lives in the caller's arena.
  *
  * Names never hold '/', NUL or \1 (schemas/catalog.h), so no two different things share a spelling:
- *     "bucket"   "bucket/record"   "bucket/record\0" + id key   "bucket/record\1attr\0" + value key */
+ *     "bucket"   "bucket/record"   "bucket/record\0" + id key   "bucket/record\1attr\0" + value key   "bucket/record\1attr" */
 #ifndef Q_COORDINATOR_RESOURCE_H
 #define Q_COORDINATOR_RESOURCE_H
 
@@ -13,5 +13,7 @@ q_slice q_resource_bucket(q_arena *arena, q_slice bucket);
 q_slice q_resource_type(q_arena *arena, q_slice bucket, q_slice record);
 q_slice q_resource_id(q_arena *arena, q_slice bucket, q_slice record, const q_value *id);
 q_slice q_resource_unique(q_arena *arena, q_slice bucket, q_slice record, q_slice attr, const q_value *value);
+/* All values of a UNIQUE attribute. */
+q_slice q_resource_unique_attr(q_arena *arena, q_slice bucket, q_slice record, q_slice attr);
 
 #endif

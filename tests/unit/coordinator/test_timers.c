@@ -112,10 +112,10 @@ static void effects_own_what_they_point_to_until_cleared(void **state)
         for (int i = 0; i < 1000; i++) {
             char text[200];
             memset(text, 'a' + i % 26, sizeof text);
-            q_slice copy = q_fx_copy(fx, q_slice_of(text, sizeof text));
-            q_buf *b = q_fx_buf(fx, 1000);
+            q_slice copy = q_effects_copy(fx, q_slice_of(text, sizeof text));
+            q_buf *b = q_effects_buf(fx, 1000);
             q_buf_add(b, text, 10);
-            q_effect *e = q_fx_add(fx, Q_FX_REPLY);
+            q_effect *e = q_effects_add(fx, Q_FX_REPLY);
             e->bytes = copy;
             e->key = q_buf_slice(b);
             e->token = (uint64_t)i;
@@ -139,10 +139,10 @@ static void a_list_without_memory_is_one_fatal_effect(void **state)
 {
     (void)state;
     q_effects *fx = q_effects_new();
-    q_fx_log(fx, "number %d", 7);
+    q_effects_log(fx, "number %d", 7);
     assert_true(q_slice_eq(q_effects_at(fx, 0)->bytes, Q_SLICE_LIT("number 7")));
-    q_fx_fail(fx);
-    q_fx_log(fx, "more");
+    q_effects_fail(fx);
+    q_effects_log(fx, "more");
     assert_int_equal(q_effects_count(fx), 1);
     assert_int_equal(q_effects_at(fx, 0)->kind, Q_FX_FATAL);
     q_effects_clear(fx);
