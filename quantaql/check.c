@@ -81,12 +81,12 @@ static bool check_block(q_checker *c, uint32_t first)
         case Q_S_COMMIT:
         case Q_S_ROLLBACK:
             if (i + 1 < s->count)
-                return one_transaction(c, s->stmts[i + 1].pos, "something follows the end of the transaction");
+                return one_transaction(c, s->stmts[i + 1].pos, "Something follows the end of the transaction");
             c->stmt = NULL;
             s->rollback = stmt->kind == Q_S_ROLLBACK;
             return true;
         case Q_S_BEGIN:
-            return one_transaction(c, stmt->pos, "a transaction can't begin inside of another");
+            return one_transaction(c, stmt->pos, "A transaction can't begin inside of another");
         case Q_S_USE:
             return q_check_fail(c, Q_E_QQL_UNSUPPORTED, stmt->pos, "USE stands before BEGIN");
         case Q_S_DDL:
@@ -98,7 +98,7 @@ static bool check_block(q_checker *c, uint32_t first)
         }
     }
     c->stmt = NULL;
-    return one_transaction(c, end_of_text(c), "the transaction has no end: COMMIT or ROLLBACK is missing");
+    return one_transaction(c, end_of_text(c), "The transaction has no end: COMMIT or ROLLBACK is missing");
 }
 
 /* Sets transaction and rollback; after an error c->stmt is the statement at fault, where it is one. */
@@ -109,14 +109,14 @@ static bool check_shape(q_checker *c)
     while (first < s->count && s->stmts[first].kind == Q_S_USE)
         first++;
     if (first == s->count)
-        return one_transaction(c, end_of_text(c), "the message holds no statement");
+        return one_transaction(c, end_of_text(c), "The message holds no statement");
     const q_stmt *stmt = &s->stmts[first];
     if (stmt->kind == Q_S_BEGIN)
         return check_block(c, first);
     if (stmt->kind == Q_S_COMMIT || stmt->kind == Q_S_ROLLBACK)
-        return one_transaction(c, stmt->pos, "there is no transaction to end");
+        return one_transaction(c, stmt->pos, "There is no transaction to end");
     if (first + 1 < s->count)
-        return one_transaction(c, s->stmts[first + 1].pos, "a second transaction begins here");
+        return one_transaction(c, s->stmts[first + 1].pos, "A second transaction begins here");
     return true;
 }
 

@@ -121,7 +121,7 @@ bool q_check_path(q_checker *c, q_expr *e)
             return false;
         }
         if (i < p->arrow_count && a->kind != Q_K_RELATION)
-            return q_check_fail(c, Q_E_QQL_TYPE, name_pos(c, e, i), "path() follows relations; %.*s is a %s", Q_SLICE_FMT(a->name),
+            return q_check_fail(c, Q_E_QQL_TYPE, name_pos(c, e, i), "only relations stand in path(); %.*s is a %s", Q_SLICE_FMT(a->name),
                                 q_kind_name(a->kind));
         if (last || a->kind != Q_K_RELATION) {
             p->attr = a;
