@@ -152,6 +152,15 @@ static uint32_t engines_of_assigns(const q_insert_row *row)
     return mask;
 }
 
+/* UPDATE: a NULL is written, too. */
+static uint32_t engines_of_sets(const q_insert_row *set)
+{
+    uint32_t mask = Q_EN_BIT(Q_EN_POSTGRES);
+    for (uint32_t i = 0; i < set->count; i++)
+        mask |= Q_EN_BIT(q_kind_engine(set->assigns[i].attr->kind));
+    return mask;
+}
+
 /* ---- statements -------------------------------------------------------------------------------------------------------- */
 
 /* The records that WHERE chooses: for a read or, with `write` (mask of engines), for a write. */
@@ -243,7 +252,7 @@ static q_rc lock_insert(lockbuf *l, const q_xplan *plan, q_err *err)
 static q_rc lock_update(lockbuf *l, const q_xplan *plan, q_err *err)
 {
     const q_insert_row *set = &plan->stmt->rows[0];
-    lock_base(l, plan, engines_of_assigns(set));
+    lock_base(l, plan, engines_of_sets(set));
     lock_paths(l, plan);
     for (uint32_t i = 0; i < set->count; i++) {
         lock_required(l, &set->assigns[i]);
