@@ -20,8 +20,9 @@ static void add_columns(script *s, const char *table, const q_ddl *d)
             continue;
         add(s, q_arena_printf(s->arena, "ALTER TABLE %s ADD COLUMN IF NOT EXISTS \"%.*s\" %s", table, Q_SLICE_FMT(a->name), pg_column_type(a->datatype)).ptr, 0, NULL);
         if (a->unique)
-            add(s, q_arena_printf(s->arena, "CREATE UNIQUE INDEX IF NOT EXISTS \"_q_unique_%.*s_%.*s\" ON %s (\"%.*s\") WHERE NOT _q_dead",
-                                  Q_SLICE_FMT(d->record), Q_SLICE_FMT(a->name), table, Q_SLICE_FMT(a->name)).ptr, 0, NULL);
+            /* A tombstone's columns are NULL, which is never a duplicate. Deferred: two rows of one transaction may swap values. */
+            add(s, q_arena_printf(s->arena, "ALTER TABLE %s ADD CONSTRAINT \"_q_unique_%.*s\" UNIQUE (\"%.*s\") DEFERRABLE INITIALLY DEFERRED",
+                                  table, Q_SLICE_FMT(a->name), Q_SLICE_FMT(a->name)).ptr, 0, NULL);
     }
 }
 
@@ -62,9 +63,11 @@ static void remember(script *s, const q_ddl *d, bool bucket, const char *created
         5, params);
 }
 
-static q_rc already(q_engine *e, q_arena *arena, const q_ddl *d, bool bucket, const char *seq, bool *done, q_err *err)
+q_rc pg_ddl_known(q_engine *e, q_arena *arena, const q_ddl *d, uint64_t seq_number, bool *done, q_err *err)
 {
     PGresult *r = NULL;
+    bool bucket = d->kind == Q_DDL_CREATE_BUCKET || d->kind == Q_DDL_DROP_BUCKET;
+    const char *seq = pg_number(arena, seq_number);
     const char *params[] = { pg_cstr(arena, d->bucket), bucket ? "" : pg_cstr(arena, d->record), seq };
     pg_stmt stmt = { "SELECT 1 FROM \"_quanta\".objects WHERE bucket = $1 AND record = $2 AND ddl >= $3::bigint", 3, params };
     q_rc rc = pg_query(e, &stmt, &r, err);
@@ -75,13 +78,13 @@ static q_rc already(q_engine *e, q_arena *arena, const q_ddl *d, bool bucket, co
 
 q_rc pg_apply_ddl(q_engine *e, q_arena *arena, const q_ddl *d, uint64_t incarnation, uint64_t seq, q_err *err)
 {
-    bool bucket = d->kind == Q_DDL_CREATE_BUCKET || d->kind == Q_DDL_DROP_BUCKET, done = false;
+    bool done = false;
     const char *number = pg_number(arena, seq), *zero = "0";
     script *s = Q_NEW(arena, script);
     if (!s || !number)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     s->arena = arena;
-    q_rc rc = already(e, arena, d, bucket, number, &done, err);
+    q_rc rc = pg_ddl_known(e, arena, d, seq, &done, err);
     if (rc != Q_OK || done)
         return rc;
     add(s, "ROLLBACK", 0, NULL);

@@ -46,7 +46,7 @@ typedef struct pg_unit {
 /* Runs units, spread over the session's connections (`spread`) or in order on the first. Q_OK: each unit has its result. Otherwise a
  * connection broke: Q_IN_DOUBT, and nothing is known of the units without a result. */
 Q_CHECK q_rc pg_run(q_engine *e, q_arena *arena, pg_unit *units, size_t n, bool spread, q_err *err);
-/* One query whose rows matter, results in binary format. The caller clears *out. Q_RETRY when the connection broke or the server says
+/* One query whose rows matter, results in binary format. The caller clears *out. Q_END: the table isn't there. Q_RETRY when the connection broke or the server says
  * that it may pass; else Q_FAIL. */
 Q_CHECK q_rc pg_query(q_engine *e, const pg_stmt *stmt, PGresult **out, q_err *err);
 
@@ -69,6 +69,8 @@ const char *pg_column_type(q_type t);
 /* A binary cell as a value; strings are copied to the arena. */
 Q_CHECK q_rc pg_value(q_arena *arena, const PGresult *r, int row, int col, q_value *out, q_err *err);
 
+/* Was this DDL, or a newer one of the name, applied? */
+Q_CHECK q_rc pg_ddl_known(q_engine *e, q_arena *arena, const q_ddl *ddl, uint64_t seq, bool *known, q_err *err);
 /* DDL of an item, as statements of one unit, run alone. */
 Q_CHECK q_rc pg_apply_ddl(q_engine *e, q_arena *arena, const q_ddl *ddl, uint64_t incarnation, uint64_t seq, q_err *err);
 

@@ -148,7 +148,12 @@ q_rc pg_query(q_engine *e, const pg_stmt *stmt, PGresult **out, q_err *err)
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     /* Connection, resources, the operator: they may pass. A missing table while its DDL is on the way, too. */
     bool passes = !state || !strncmp(state, "08", 2) || !strncmp(state, "53", 2) || !strncmp(state, "57", 2) || !strncmp(state, "40", 2) ||
-                  !strncmp(state, "55", 2) || !strcmp(state, "42P01") || !strcmp(state, "3F000");
+                  !strncmp(state, "55", 2);
+    if (state && (!strcmp(state, "42P01") || !strcmp(state, "3F000"))) { /* no such table: nothing is stored */
+        PQclear(r);
+        *out = NULL;
+        return Q_END;
+    }
     q_err_set(err, passes ? Q_E_ENGINE_DOWN : Q_E_ENGINE_REFUSED, "postgres: %s", PQerrorMessage(pg));
     PQclear(r);
     *out = NULL;

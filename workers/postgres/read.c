@@ -169,7 +169,9 @@ q_rc pg_read(q_engine *e, q_arena *arena, const q_read *read, q_rows *out, q_err
     stmt.sql = q.sql.ptr;
     PGresult *r = NULL;
     q_rc rc = q.sql.failed || q.full ? q_err_set(err, Q_E_WRITE_TOO_LARGE, "the read is too large for one statement") : pg_query(e, &stmt, &r, err);
-    if (rc == Q_OK)
+    if (rc == Q_END)
+        rc = Q_OK; /* the record was never here, or isn't any more */
+    else if (rc == Q_OK)
         rc = take_rows(arena, r, read, out, err);
     PQclear(r);
     q_buf_free(&q.sql);

@@ -301,6 +301,16 @@ static q_rc pg_rollback(q_engine *e, uint64_t epoch, const uint64_t *seqs, size_
 
 /* ---- purge ---- */
 
+static q_rc check_epoch(q_engine *e, uint64_t epoch, q_err *err)
+{
+    PGresult *r = NULL;
+    q_rc rc = text_query(e, "SELECT epoch FROM \"_quanta\".engine", 0, NULL, &r, err);
+    if (rc == Q_OK && PQntuples(r) == 1 && cell(r, 0) > epoch)
+        rc = q_err_set(err, Q_E_ENGINE_REFUSED, "postgres remembers a higher epoch than %llu", (unsigned long long)epoch);
+    PQclear(r);
+    return rc;
+}
+
 static q_rc pg_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err)
 {
     PGresult *r = NULL;
@@ -308,6 +318,8 @@ static q_rc pg_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err)
     snprintf(number, sizeof number, "%llu", (unsigned long long)upto);
     const char *params[] = { number };
     q_rc rc = pg_set_epoch(e, epoch, err);
+    if (rc == Q_OK)
+        rc = check_epoch(e, epoch, err);
     if (rc == Q_OK)
         rc = text_query(e, "SELECT bucket, record FROM \"_quanta\".objects WHERE record <> '' AND created > dropped", 0, NULL, &r, err);
     q_arena *arena = q_arena_new(0);

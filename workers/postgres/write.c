@@ -156,6 +156,17 @@ static void add_update(writer *w, const target *t, const q_item *item, bool expe
     add(w, finish(w->arena, &sql), &p, index);
 }
 
+/* Fields into the part of this life; a tombstone or an older life's part gives way; a missing one is made. A put without a birth (it read
+ * nothing) belongs to the life that it finds. */
+static void add_merge(writer *w, const target *t, const q_item *item, uint32_t index)
+{
+    bindings p = { { t->id, t->seq, pg_number(w->arena, item->birth) }, 3 };
+    add(w, q_arena_printf(w->arena, "DELETE FROM %s WHERE id = $1%s AND _q_seq < $2::bigint AND (_q_dead OR _q_birth < $3::bigint)", t->table, t->cast),
+        &p, index);
+    add_update(w, t, item, false, index);
+    add_insert(w, t, item, false, "", false, index);
+}
+
 static void add_prepare_item(writer *w, const q_writes *all, uint32_t index, uint64_t seq)
 {
     const q_item *item = &all->items[index];
@@ -175,10 +186,11 @@ static void add_prepare_item(writer *w, const q_writes *all, uint32_t index, uin
             add_check(w, &t, item, index);
             add_delete_row(w, &t, index);
             add_insert(w, &t, item, false, NULL, false, index);
-        } else {
-            if (!(item->pre & (Q_PRE_EXISTS | Q_PRE_SEQ_IS)))
-                add_check(w, &t, item, index);
+        } else if ((item->pre & Q_PRE_EXISTS) || ((item->pre & Q_PRE_SEQ_IS) && item->seq_is)) {
             add_update(w, &t, item, true, index);
+        } else {
+            add_check(w, &t, item, index);
+            add_merge(w, &t, item, index);
         }
         break;
     case Q_I_DELETE:
@@ -203,11 +215,7 @@ static void add_redo_item(writer *w, const q_writes *all, uint32_t index, uint64
         add_insert(w, &t, item, item->op == Q_I_DELETE, "", false, index);
         return;
     }
-    /* A part of this life takes the fields over; a tombstone or an older life is replaced, as in a rebuild. */
-    add_update(w, &t, item, false, index);
-    bindings p = { { t.id, t.seq, t.birth }, 3 };
-    add(w, q_arena_printf(w->arena, "DELETE FROM %s WHERE id = $1%s AND _q_seq < $2::bigint AND (_q_dead OR _q_birth < $3::bigint)", t.table, t.cast), &p, index);
-    add_insert(w, &t, item, false, "", false, index);
+    add_merge(w, &t, item, index);
 }
 
 /* The epoch, and for each record that no newer incarnation is known. */
@@ -259,6 +267,19 @@ static q_rc stored_of(q_engine *e, q_arena *arena, const q_writes *all, const q_
     return rc;
 }
 
+/* "_q_unique_<attr>" is deferred: it objects at PREPARE, which is about no item. The first that sets the attribute, then. */
+static uint32_t item_of_constraint(const q_writes *all, const char *constraint)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        for (uint32_t k = 0; k < all->items[i].count; k++) {
+            q_slice attr = all->items[i].fields[k].attr;
+            bool same = q_slice_eq(attr, q_slice_cstr(constraint + strlen("_q_unique_")));
+            if (same && all->items[i].fields[k].value.type != Q_T_NULL)
+                return i;
+        }
+    return 0;
+}
+
 /* After a unit failed: what the first item that objects would say. */
 static q_rc explain(q_engine *e, q_arena *arena, const pg_unit *u, const writer *w, const q_writes *all, uint64_t seq, q_vote *vote, q_err *err)
 {
@@ -271,6 +292,7 @@ static q_rc explain(q_engine *e, q_arena *arena, const pg_unit *u, const writer 
     }
     if (!strcmp(u->sqlstate, "23505") && !strncmp(u->constraint, "_q_unique_", 10)) {
         vote->no = Q_NO_DUPLICATE_VALUE;
+        vote->item = item == UINT32_MAX ? item_of_constraint(all, u->constraint) : item;
         return Q_OK;
     }
     bool precondition = !strcmp(u->sqlstate, "22012") || !strcmp(u->sqlstate, "23505");
@@ -285,6 +307,8 @@ static q_rc explain(q_engine *e, q_arena *arena, const pg_unit *u, const writer 
         if (all->items[i].op == Q_I_DDL)
             continue;
         q_rc rc = stored_of(e, arena, all, &all->items[i], &stored, err);
+        if (rc == Q_END)
+            rc = Q_OK; /* no table: nothing is stored */
         if (rc != Q_OK && rc != Q_FAIL)
             return rc;
         vote->no = rc == Q_FAIL ? Q_NO_REFUSED : q_rule_vote(&stored, &all->items[i], seq, 0);
@@ -299,6 +323,35 @@ static q_rc explain(q_engine *e, q_arena *arena, const pg_unit *u, const writer 
 }
 
 /* ---- prepare ---- */
+
+static q_rc vote_ddl(q_engine *e, q_arena *arena, const q_writes *all, uint64_t seq, q_vote *vote, q_err *err)
+{
+    q_rc rc = Q_OK;
+    for (uint32_t i = 0; rc == Q_OK && i < all->count; i++) {
+        bool newer = false;
+        if (all->items[i].op != Q_I_DDL)
+            continue;
+        rc = pg_ddl_known(e, arena, &all->items[i].ddl, seq, &newer, err);
+        if (newer && vote->no == Q_NO_NONE) {
+            vote->no = Q_NO_STALE;
+            vote->item = i;
+        }
+    }
+    return rc;
+}
+
+static bool types_fit(const q_writes *all, q_vote *vote)
+{
+    for (uint32_t i = 0; i < all->count; i++)
+        for (uint32_t k = 0; k < all->items[i].count; k++)
+            if (!q_rule_type_fits(Q_EN_POSTGRES, all->items[i].fields[k].value.type)) {
+                vote->no = Q_NO_REFUSED;
+                vote->item = i;
+                vote->text = Q_SLICE_LIT("PostgreSQL serves scalars only");
+                return false;
+            }
+    return true;
+}
 
 static q_rc already_prepared(q_engine *e, q_arena *arena, const q_txn_work *txns, size_t n, bool *yes, q_err *err)
 {
@@ -340,8 +393,14 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
             votes[i].text = q_arena_copy(arena, q_slice_cstr(bad.message));
             continue;
         }
-        if (has_ddl(&all[i]))
-            continue; /* it runs when it is committed; the names were checked by the coordinator, whose locks are exclusive */
+        if (has_ddl(&all[i])) { /* it runs when it is committed */
+            rc = vote_ddl(e, arena, &all[i], txns[i].seq, &votes[i], err);
+            if (rc != Q_OK)
+                return rc == Q_FAIL ? Q_RETRY : rc;
+            continue;
+        }
+        if (!types_fit(&all[i], &votes[i]))
+            continue;
         writer *w = &writers[i];
         w->arena = arena;
         add(w, Q_SLICE_LIT("ROLLBACK"), NULL, UINT32_MAX);
