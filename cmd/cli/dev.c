@@ -6,6 +6,7 @@
 #include "base/say.h"
 #include "bus/kafka.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/options.h"
 #include "cmd/host/admin.h"
 #include "cmd/host/coordinator_host.h"
 #include "cmd/host/intake.h"
@@ -13,7 +14,6 @@
 #include "workers/runtime.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -252,36 +252,27 @@ int q_cmd_dev(int argc, char **argv)
     dev d = { .dir = "quanta-dev", .main_thread = pthread_self() };
     int o;
     while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        char *rest = NULL;
-        unsigned long port;
+        int64_t port;
         switch (o) {
         case 'd':
             d.dir = optarg;
             break;
         case 'p':
-            port = strtoul(optarg, &rest, 10);
-            if (*rest || !*optarg || port > 65535) {
-                fprintf(stderr, "quanta dev: --http-port takes a number from 0 to 65535\n");
+            if (!q_option_number("quanta dev", "--http-port", optarg, 0, 65535, &port))
                 return Q_EXIT_USAGE;
-            }
             d.http_port = (uint16_t)port;
             break;
         case 'h':
             help(stdout);
             return Q_EXIT_COMMITTED;
         default:
-            help(stderr);
-            return Q_EXIT_USAGE;
+            return q_usage_more("quanta dev");
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "quanta dev: unexpected '%s'\n", argv[optind]);
-        return Q_EXIT_USAGE;
-    }
-    if (strlen(d.dir) > PATH_MAX - 64) {
-        fprintf(stderr, "quanta dev: --dir is too long\n");
-        return Q_EXIT_USAGE;
-    }
+    if (optind < argc)
+        return q_usage_error("quanta dev", "unexpected '%s'", argv[optind]);
+    if (!*d.dir || strlen(d.dir) > PATH_MAX - 64)
+        return q_usage_error("quanta dev", "--dir is %s", *d.dir ? "too long" : "empty");
     char full[PATH_MAX];
     q_err err = Q_ERR_INIT;
     sigset_t signals;

@@ -71,7 +71,8 @@ static bool parse(int argc, char **argv, call *c, void (*help)(FILE *to), int *s
     return true;
 }
 
-static int run(call *c, q_slice query, const char *what)
+/* `done` is said when it is; NULL: the result is printed. `file`: where the query's text from its second line on comes from, or NULL. */
+static int run(call *c, q_slice query, const char *done, const char *file)
 {
     q_err err = Q_ERR_INIT;
     if (!c->client && q_client_connect(c->bootstrap, &c->client, &err) != Q_OK)
@@ -82,14 +83,23 @@ static int run(call *c, q_slice query, const char *what)
         return q_cli_print_failure(&err);
     const char *status = json_string_value(json_object_get(result, "status"));
     bool good = status && !strcmp(status, "committed");
-    if (good && what && c->format == Q_FORMAT_TABLE)
-        printf("%s\n", what);
+    if (good && done && c->format == Q_FORMAT_TABLE)
+        printf("%s\n", done);
     else if (good || c->format == Q_FORMAT_JSON)
         q_format_result(stdout, c->format, result);
     if (!good) {
-        if (what)
-            fprintf(stderr, "%s: ", what);
-        q_format_error(stderr, json_object_get(result, "error"), query);
+        json_t *error = json_object_get(result, "error");
+        json_int_t line = json_integer_value(json_object_get(error, "line"));
+        const char *text = file ? memchr(query.ptr, '\n', query.len) : NULL;
+        if (text && line > 1) { /* the file's own lines */
+            json_object_set_new(error, "line", json_integer(line - 1));
+            query = q_slice_of(text + 1, (size_t)(query.ptr + query.len - text) - 1);
+        } else if (text) {
+            json_object_del(error, "line");
+        }
+        if (file && line <= 1)
+            fprintf(stderr, "%s: ", file);
+        q_format_error_in(stderr, error, file, query, 0);
     }
     json_decref(result);
     return good ? Q_EXIT_COMMITTED : Q_EXIT_REFUSED;
@@ -110,7 +120,7 @@ static int run_words(call *c, const char *what, const char *before, const char *
 {
     char query[200];
     snprintf(query, sizeof query, "%s %s%s;", before, name, after);
-    return run(c, q_slice_cstr(query), what);
+    return run(c, q_slice_cstr(query), what, NULL);
 }
 
 int q_cmd_bucket(int argc, char **argv)
@@ -131,7 +141,7 @@ int q_cmd_bucket(int argc, char **argv)
     if (optind + (name ? 2 : 1) < argc || (name && !create && !drop))
         return q_usage_error(c.command, "unexpected '%s'", argv[optind + (create || drop ? 2 : 1)]);
     if (list) {
-        status = run(&c, Q_SLICE_LIT("SHOW BUCKETS;"), NULL);
+        status = run(&c, Q_SLICE_LIT("SHOW BUCKETS;"), NULL, NULL);
     } else if (good_name(&c, name, "bucket")) {
         c.bucket = name;
         snprintf(what, sizeof what, "bucket %s %s", name, create ? "created" : "dropped");
@@ -149,24 +159,24 @@ int q_cmd_bucket(int argc, char **argv)
 static int apply_file(call *c, const char *path)
 {
     q_buf query = Q_BUF_INIT(MAX_DEFINITION);
-    char *at, what[PATH_MAX];
+    char *at, done[PATH_MAX + 16];
     size_t n;
     FILE *f = fopen(path, "rb");
     if (!f) {
         fprintf(stderr, "%s: %s: %s\n", c->command, path, strerror(errno));
         return Q_EXIT_USAGE;
     }
-    q_buf_add_cstr(&query, c->if_not_exists ? "CREATE RECORD IF NOT EXISTS " : "CREATE RECORD ");
+    q_buf_add_cstr(&query, c->if_not_exists ? "CREATE RECORD IF NOT EXISTS\n" : "CREATE RECORD\n");
     while ((at = q_buf_reserve(&query, 4096)) && (n = fread(at, 1, 4096, f)) > 0)
         query.len += n;
     bool ok = !ferror(f) && !query.failed;
     fclose(f);
     q_buf_add_cstr(&query, ";");
     const char *base = strrchr(path, '/');
-    snprintf(what, sizeof what, "%s", base ? base + 1 : path);
+    snprintf(done, sizeof done, "%s applied", base ? base + 1 : path);
     int status = Q_EXIT_USAGE;
     if (ok)
-        status = run(c, q_buf_slice(&query), what);
+        status = run(c, q_buf_slice(&query), done, path);
     else
         fprintf(stderr, "%s: %s can't be read, or is larger than 1 MB\n", c->command, path);
     q_buf_free(&query);
@@ -231,7 +241,7 @@ int q_cmd_schema(int argc, char **argv)
             status = dir ? apply_dir(&c, argv[optind]) : apply_file(&c, argv[optind]);
         }
     } else if (list) {
-        status = run(&c, Q_SLICE_LIT("SHOW RECORDS;"), NULL);
+        status = run(&c, Q_SLICE_LIT("SHOW RECORDS;"), NULL, NULL);
     } else if (good_name(&c, argv[optind], "record")) {
         status = run_words(&c, NULL, show ? "SHOW RECORD" : "DROP RECORD", argv[optind], "");
     }
