@@ -224,7 +224,8 @@ static q_rc check_rows(const q_exec_read *o, const q_xread *r, const q_rows *row
         return unfit(o, "other attributes than were asked for", err);
     if (read->kind != Q_R_IDS && rows->count > read->limit)
         return unfit(o, "more rows than were asked for", err);
-    if (rows->more && (read->kind != Q_R_SCAN || rows->count == 0))
+    /* Of referrers one more was asked for than the transaction can explain away: that there are still more of them changes nothing. */
+    if (rows->more && (read->kind == Q_R_IDS || rows->count == 0))
         return unfit(o, "a page that can't be continued", err);
     for (uint32_t i = 0; i < rows->count; i++) {
         const q_row *row = &rows->rows[i];
