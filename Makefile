@@ -113,7 +113,7 @@ UNIT_BINS += $$(UNIT_SRC_$(1):%.c=$(B)/%)
 DEPFILES += $$(UNIT_SRC_$(1):%.c=$(B)/obj/%.d)
 $$(UNIT_SRC_$(1):%.c=$(B)/%): $(B)/%: $(B)/obj/%.o $(call libs,$(1) $(DEPS_$(1)))
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CFLAGS_VARIANT) $$< -Wl,--start-group $(call libs,$(1) $(DEPS_$(1))) -Wl,--end-group -lcmocka -lsqlite3 $$(LDLIBS) -o $$@
+	$$(Q)$$(CC) $$(CFLAGS_VARIANT) $$< -Wl,--start-group $(call libs,$(1) $(DEPS_$(1))) -Wl,--end-group -lcmocka $$(LDLIBS) -o $$@
 .PHONY: unit-$(call name,$(1))
 unit-$(call name,$(1)): $$(UNIT_SRC_$(1):%.c=$(B)/%)
 	@set -e; for t in $$^; do echo "== $$$$t"; $$$$t; done
