@@ -14,6 +14,9 @@ typedef struct q_wal_check_job {
     uint32_t stall_ms; /* no progress for so long is a failure; 0: a minute */
 } q_wal_check_job;
 
+/* In this process, which may have no environment open. `progress` is called while checking; `lock_fd` and `stall_ms` mean nothing here. */
+Q_CHECK q_rc q_wal_check_here(const q_wal_check_job *job, q_wal_verdict *out, q_err *err);
+
 /* Forks, checks dir/data.mdb there, and compares with what LMDB then sees. Q_OK: sound. Q_FAIL: err says what and where, with the path,
  * out->state what can be done; a child that ends by a signal or stalls is Q_FAIL, too. */
 Q_CHECK q_rc q_wal_check_run(const q_wal_check_job *job, q_wal_verdict *out, q_err *err);
