@@ -46,7 +46,8 @@ typedef struct q_engine_ops {
     q_rc (*prepare)(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *txns, size_t n, q_vote *votes, q_err *err);
 
     /* B5. Applies committed transactions, in the order given, durably. Idempotent: an item is applied only where the stored _q_seq is
-     * lower. With durable_prepare a prepared transaction is committed; a missing one is applied from `writes`. `below` is stored as
+     * lower. With durable_prepare the prepared ones among them are committed first, then the missing ones applied from `writes`: a later one
+     * may hold the row that an earlier one's redo needs, which was applied before that one could be prepared. `below` is stored as
      * the mark below which all is applied, together with the highest seq. Q_OK: all n are durable. Otherwise any prefix or subset may be. */
     q_rc (*commit)(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, const q_txn_work *txns, size_t n, q_err *err);
 

@@ -266,19 +266,24 @@ q_box *q_box_of_stuck(q_spares *spares, q_stuck_txn *t, uint64_t epoch)
     q_box *b = q_box_new(spares, Q_J_COMMIT, Q_LANE_DECIDE, epoch);
     if (!b)
         return NULL;
-    b->units = Q_NEW(b->arena, q_unit);
-    b->works = Q_NEW(b->arena, q_txn_work);
-    q_slice writes = q_arena_copy(b->arena, t->unit.work.writes), bucket = q_arena_copy(b->arena, t->unit.bucket);
-    if (!b->units || !b->works || !writes.ptr || !bucket.ptr) {
+    b->stuck = Q_NEW_ARRAY(b->arena, q_stuck_txn *, Q_STUCK_MAX);
+    uint32_t n = b->stuck ? q_stuck_group(t, b->stuck, t->tries % 2 == 0 ? Q_STUCK_MAX : 1) : 0;
+    b->units = Q_NEW_ARRAY(b->arena, q_unit, n);
+    b->works = Q_NEW_ARRAY(b->arena, q_txn_work, n);
+    bool good = n > 0 && b->units && b->works;
+    for (uint32_t i = 0; good && i < n; i++) {
+        const q_unit *u = &b->stuck[i]->unit;
+        b->units[i] = (q_unit){ u->work, q_arena_copy(b->arena, u->bucket) };
+        b->units[i].work.writes = q_arena_copy(b->arena, u->work.writes);
+        b->works[i] = b->units[i].work;
+        good = b->units[i].bucket.ptr && b->works[i].writes.ptr;
+    }
+    if (!good) {
         q_box_free(b, spares);
         return NULL;
     }
-    b->units[0] = (q_unit){ t->unit.work, bucket };
-    b->units[0].work.writes = writes;
-    b->works[0] = b->units[0].work;
-    b->unit_count = b->window = 1;
-    b->stuck = t;
-    t->running = true;
+    b->unit_count = b->window = b->stuck_count = n;
+    t->tries++;
     return b;
 }
 

@@ -49,7 +49,8 @@ typedef struct q_box {
     uint32_t from;              /* COMMIT: units before it are done */
     uint32_t window;            /* COMMIT: how many run at once: all, until one of them fails for good */
     const q_slice *read_buckets; /* READ: one per read */
-    struct q_stuck_txn *stuck;  /* COMMIT: it is the retry of this one; NULL when that was forgotten meanwhile */
+    struct q_stuck_txn **stuck; /* COMMIT: it is the retry of these, the first of which is stuck and the others wait behind it */
+    uint32_t stuck_count;       /* 0: it isn't, or they were forgotten meanwhile */
     bool running;
 } q_box;
 
@@ -82,7 +83,7 @@ void q_box_free(q_box *b, q_spares *spares);
  * means that all that waited was skipped: free it. */
 q_box *q_box_of_txns(q_spares *spares, q_queue *q, q_job_kind kind, uint64_t epoch, const q_aborted *aborted);
 q_box *q_box_of_seqs(q_spares *spares, q_queue *q, uint64_t epoch);
-/* The one stuck transaction; copied, so that the box outlives it. */
+/* A stuck transaction, alone or with those behind it, in turn; copied, so that the box outlives them. */
 q_box *q_box_of_stuck(q_spares *spares, struct q_stuck_txn *t, uint64_t epoch);
 /* Point reads that follow each other together, anything else by itself. */
 q_box *q_box_of_reads(q_spares *spares, q_queue *q, uint64_t epoch);

@@ -45,6 +45,8 @@ void q_worker_send_msg(q_worker *w, q_worker_fx *fx, const q_msg *m);
 q_msg q_worker_answer(const q_worker *w, q_msg_kind kind, uint64_t epoch, q_slice bucket, uint32_t count);
 /* Into a lane's queue, within its bounds; else dropped with a LOG. */
 void q_worker_enqueue(q_worker *w, q_queue *q, q_entry *e, q_worker_fx *fx);
+/* Order per key: of what is still to run in a COMMIT, whatever writes a record that a stuck transaction writes goes behind that one. */
+void q_worker_keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx);
 /* Gives every free lane what waits for it. */
 void q_worker_pump(q_worker *w, int64_t mono_us, q_worker_fx *fx);
 

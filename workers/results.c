@@ -128,6 +128,28 @@ static void prepare_done(q_worker *w, q_box *b, q_worker_fx *fx)
         send_votes(w, b, fx);
 }
 
+void q_worker_keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
+{
+    uint32_t kept = b->from;
+    if (w->stuck.count == 0)
+        return;
+    for (uint32_t i = b->from; i < b->unit_count; i++) {
+        const q_unit u = b->units[i];
+        if (q_stuck_has(&w->stuck, u.work.seq))
+            continue; /* sent again */
+        if (!q_stuck_meets(&w->stuck, &w->spares, &u)) {
+            b->works[kept] = u.work;
+            b->units[kept++] = u;
+        } else if (!q_stuck_add(&w->stuck, &w->spares, &u, mono_us, mono_us)) {
+            w->stats.dropped++;
+            q_wfx_say(fx, "transaction %llu waits for one that can't be applied, and too many do: dropped until it is sent again",
+                     (unsigned long long)u.work.seq);
+        }
+    }
+    b->unit_count = kept;
+    b->window = kept - b->from;
+}
+
 static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
 {
     /* Durable in the engine, whatever epoch is known by now. */
@@ -137,8 +159,8 @@ static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
     w->stats.last_error[0] = '\0';
     w->failing_since_us = 0;
     rested(w);
-    if (b->stuck)
-        q_stuck_remove(&w->stuck, &w->spares, b->stuck);
+    for (uint32_t i = 0; i < b->stuck_count; i++)
+        q_stuck_remove(&w->stuck, &w->spares, b->stuck[i]);
     uint32_t left = b->unit_count - b->from - b->window;
     b->from += b->window;
     b->window = b->window * 2 < left ? b->window * 2 : left;
@@ -147,7 +169,6 @@ static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
 /* A stuck one failed again: it rests by itself. */
 static void still_stuck(q_worker *w, q_stuck_txn *t, int64_t mono_us)
 {
-    t->running = false;
     t->backoff_ms = t->backoff_ms == 0 ? w->config.retry_ms : t->backoff_ms * 2;
     if (t->backoff_ms > Q_BACKOFF_MAX_MS)
         t->backoff_ms = Q_BACKOFF_MAX_MS;
@@ -170,10 +191,13 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         return false;
     if (w->failing_since_us == 0)
         w->failing_since_us = mono_us;
-    if (!about_the_batch(&b->pub))
+    if (!about_the_batch(&b->pub)) {
         rest(w, mono_us);
-    if (b->stuck) {
-        still_stuck(w, b->stuck, mono_us);
+        /* It may come back without the epoch (restored), or a lease may have gone elsewhere: it is told again before the next try. */
+        w->fence_due = true;
+    }
+    if (b->stuck_count) {
+        still_stuck(w, b->stuck[0], mono_us);
         return false;
     }
     if (!about_the_batch(&b->pub))
@@ -188,6 +212,7 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
     }
     q_wfx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever", (unsigned long long)b->units[b->from].work.seq);
     b->from++;
+    q_worker_keep_behind(w, b, mono_us, fx);
     b->window = b->from < b->unit_count;
     return b->window > 0;
 }
@@ -205,7 +230,9 @@ static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         q_worker_send_msg(w, fx, &m);
     }
     if (told) {
-        rested(w);
+        w->decide_at_us = 0;
+        if (w->failing_since_us == 0)
+            w->backoff_ms = 0; /* else only a good apply ends the doubling */
         w->sweep_at_us = mono_us; /* what the last life left prepared is listed at once */
     } else {
         rest(w, mono_us);

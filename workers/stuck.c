@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-typedef struct touched {
+typedef struct written {
     uint64_t *keys;
     uint32_t count;
     bool whole_bucket;
-} touched;
+} written;
 
 static int key_order(const void *x, const void *y)
 {
@@ -15,10 +15,10 @@ static int key_order(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-/* Which records a transaction touches. Two that share none can go in any order. A hash that meets by chance only makes one wait. */
-static touched touched_by(q_arena *arena, const q_unit *unit)
+/* Which records a transaction writes. Two that share none can go in any order. A hash that meets by chance only makes one wait. */
+static written written_by(q_arena *arena, const q_unit *unit)
 {
-    touched t = { .whole_bucket = true };
+    written t = { .whole_bucket = true };
     q_writes w;
     q_err err = Q_ERR_INIT;
     if (q_writes_decode(arena, unit->work.writes, &w, &err) != Q_OK)
@@ -33,6 +33,8 @@ static touched touched_by(q_arena *arena, const q_unit *unit)
             t.whole_bucket = true;
             continue;
         }
+        if (w.items[i].op == Q_I_CHECK)
+            continue;
         q_buf_clear(&key);
         q_buf_add_slice(&key, w.items[i].record);
         q_buf_add_byte(&key, 0);
@@ -45,7 +47,7 @@ static touched touched_by(q_arena *arena, const q_unit *unit)
     return t;
 }
 
-static bool meet(const q_stuck_txn *s, q_slice bucket, const touched *t)
+static bool meet(const q_stuck_txn *s, q_slice bucket, const written *t)
 {
     if (!q_slice_eq(s->unit.bucket, bucket))
         return false;
@@ -71,7 +73,7 @@ bool q_stuck_add(q_stuck *s, q_spares *spares, const q_unit *unit, int64_t mono_
     t->arena = arena;
     t->unit = (q_unit){ unit->work, bucket };
     t->unit.work.writes = writes;
-    touched of = touched_by(arena, &t->unit);
+    written of = written_by(arena, &t->unit);
     t->keys = of.keys;
     t->key_count = of.count;
     t->whole_bucket = of.whole_bucket;
@@ -104,7 +106,7 @@ bool q_stuck_meets(const q_stuck *s, q_spares *spares, const q_unit *unit)
     q_arena *arena = q_spares_take(spares);
     if (!arena)
         return true;
-    touched of = touched_by(arena, unit);
+    written of = written_by(arena, unit);
     for (const q_stuck_txn *t = s->first; t && !found; t = t->next)
         found = meet(t, unit->bucket, &of);
     q_spares_give(spares, arena);
@@ -113,7 +115,7 @@ bool q_stuck_meets(const q_stuck *s, q_spares *spares, const q_unit *unit)
 
 static bool first_in_line(const q_stuck *s, const q_stuck_txn *t)
 {
-    touched of = { t->keys, t->key_count, t->whole_bucket };
+    written of = { t->keys, t->key_count, t->whole_bucket };
     for (const q_stuck_txn *o = s->first; o != t; o = o->next)
         if (meet(o, t->unit.bucket, &of))
             return false;
@@ -123,16 +125,31 @@ static bool first_in_line(const q_stuck *s, const q_stuck_txn *t)
 q_stuck_txn *q_stuck_due(const q_stuck *s, int64_t mono_us)
 {
     for (q_stuck_txn *t = s->first; t; t = t->next)
-        if (!t->running && t->next_at_us <= mono_us && first_in_line(s, t))
+        if (t->next_at_us <= mono_us && first_in_line(s, t))
             return t;
     return NULL;
+}
+
+uint32_t q_stuck_group(q_stuck_txn *lead, q_stuck_txn **out, uint32_t cap)
+{
+    uint32_t n = 0;
+    out[n++] = lead;
+    for (q_stuck_txn *t = lead->next; t && n < cap; t = t->next) {
+        written of = { t->keys, t->key_count, t->whole_bucket };
+        bool in = false;
+        for (uint32_t i = 0; i < n && !in; i++)
+            in = meet(out[i], t->unit.bucket, &of);
+        if (in)
+            out[n++] = t;
+    }
+    return n;
 }
 
 int64_t q_stuck_next_at(const q_stuck *s)
 {
     int64_t at = 0;
     for (const q_stuck_txn *t = s->first; t; t = t->next)
-        if (!t->running && first_in_line(s, t) && (at == 0 || t->next_at_us < at))
+        if (first_in_line(s, t) && (at == 0 || t->next_at_us < at))
             at = t->next_at_us;
     return at;
 }

@@ -169,39 +169,17 @@ static void run(q_worker *w, q_box *b, q_worker_fx *fx)
 
 static bool serving(const q_worker *w) { return w->known_epoch != 0 && w->fenced_epoch == w->known_epoch; }
 
-/* Order per key: who needs a record that a stuck transaction will write waits behind it. A duplicate of a stuck one goes. */
-static void keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < b->unit_count; i++) {
-        const q_unit *u = &b->units[i];
-        if (q_stuck_has(&w->stuck, u->work.seq))
-            continue;
-        if (!q_stuck_meets(&w->stuck, &w->spares, u)) {
-            b->works[kept] = b->works[i];
-            b->units[kept++] = *u;
-        } else if (!q_stuck_add(&w->stuck, &w->spares, u, mono_us, mono_us)) {
-            w->stats.dropped++;
-            q_wfx_say(fx, "transaction %llu waits for one that can't be applied, and too many do: dropped until it is sent again",
-                     (unsigned long long)u->work.seq);
-        }
-    }
-    b->unit_count = b->window = kept;
-}
-
 /* The next job of the decision lane: a fence before all else, then what must run again, then what waits. */
 static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
 {
-    if (w->fence_due) {
-        if (mono_us < w->decide_at_us)
-            return NULL;
+    bool resting = mono_us < w->decide_at_us;
+    if (w->fence_due && !resting) {
         q_box *b = q_box_new(&w->spares, Q_J_FENCE, Q_LANE_DECIDE, w->known_epoch);
         w->fence_due = !b;
         return b;
     }
     if (!serving(w))
         return NULL;
-    bool resting = mono_us < w->decide_at_us;
     if (!resting && w->config.durable_prepare && !Q_SABOTAGED(w->config.sabotage, Q_SAB_KEEP_ORPHANS) && mono_us >= w->sweep_at_us) {
         q_box *b = q_box_new(&w->spares, Q_J_SWEEP, Q_LANE_DECIDE, w->known_epoch);
         w->sweep_at_us = mono_us + (int64_t)w->config.sweep_ms * 1000;
@@ -223,8 +201,8 @@ static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
     w->retry = NULL;
     if (!b) {
         b = q_box_of_txns(&w->spares, &w->commits, Q_J_COMMIT, w->known_epoch, NULL);
-        if (b && w->stuck.count)
-            keep_behind(w, b, mono_us, fx);
+        if (b)
+            q_worker_keep_behind(w, b, mono_us, fx);
     }
     return b;
 }
@@ -346,7 +324,7 @@ static void new_epoch(q_worker *w, uint64_t epoch)
     q_box_free(w->retry, &w->spares);
     w->retry = NULL;
     for (q_box *b = w->boxes; b; b = b->next)
-        b->stuck = NULL;
+        b->stuck_count = 0;
     q_stuck_clear(&w->stuck, &w->spares);
 }
 
@@ -441,7 +419,7 @@ void q_worker_get_stats(const q_worker *w, q_worker_stats *out)
     out->waiting_bytes = w->prepares.bytes + w->commits.bytes + w->rollbacks.bytes + w->reads.bytes;
     out->stuck = w->stuck.count;
     for (const q_box *b = w->failing_since_us ? w->boxes : NULL; b; b = b->next)
-        if (b->pub.kind == Q_J_COMMIT && !b->stuck)
+        if (b->pub.kind == Q_J_COMMIT && b->stuck_count == 0)
             out->stuck += b->unit_count - b->from;
     out->stuck_since_us = w->stuck.first ? w->stuck.first->since_us : w->failing_since_us;
 }

@@ -163,6 +163,10 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
     if (epoch_refused(e, epoch))
         return lower_epoch(e, epoch, err);
     e->cluster = c->cluster;
+    if (e->id == Q_EN_INFLUX)
+        take_lease(c);
+    if (c->life != e->life || c->ended)
+        return gone(e, err);
     if (epoch > e->epoch) {
         e->epoch = epoch;
         for (mem_session *o = e->sessions; o; o = o->next)
@@ -172,8 +176,6 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
                 unlink_working(e, o);
             }
     }
-    if (e->id == Q_EN_INFLUX)
-        take_lease(c);
     return travel(c) ? Q_OK : gone(e, err);
 }
 
@@ -475,8 +477,16 @@ static q_rc commit_all(mem_session *c, uint64_t epoch, uint64_t below, const wor
         sync_now(e);
         return Q_OK;
     }
+    /* What is prepared goes first (engine.h): it may hold the row that an older one's redo needs. */
+    bool *done = Q_NEW_ARRAY(e->s->arena, bool, n);
+    if (!done)
+        abort();
+    for (size_t i = 0; rc == Q_OK && e->id == Q_EN_POSTGRES && i < n; i++)
+        if ((done[i] = find_prepared(e, all[i].seq) != NULL))
+            rc = commit_pg(c, epoch, below, &all[i], err);
     for (size_t i = 0; rc == Q_OK && i < n; i++)
-        rc = e->id == Q_EN_POSTGRES ? commit_pg(c, epoch, below, &all[i], err) : commit_mongo(c, epoch, below, &all[i], err);
+        if (!done[i])
+            rc = e->id == Q_EN_POSTGRES ? commit_pg(c, epoch, below, &all[i], err) : commit_mongo(c, epoch, below, &all[i], err);
     if (rc != Q_OK || e->id == Q_EN_POSTGRES)
         return rc;
     if (!pass(c, e->s->task ? sim_delay_us(&e->s->rng, 200) : 0)) /* j: true */
