@@ -33,8 +33,7 @@ Q_CHECK q_rc q_producer_new(const q_kafka_config *config, q_delivered delivered,
 /* Copies everything. Q_RETRY when the local queue is full (try again after a while); Q_FAIL: never (message too large, bad topic name). */
 Q_CHECK q_rc q_producer_send(q_producer *p, const char *topic, q_slice key, q_slice value, const q_kafka_header *headers,
                              size_t header_count, uint64_t token, q_err *err);
-/* Asks where a topic is, so that the first message to it doesn't wait: librdkafka 2.0.2 looks at a topic that it sees for the first time
- * only once a second. Not needed for correctness: what fails is found out when sending. */
+/* Asks now where a topic is, so that the first message to it doesn't wait for that. Not needed: sending finds it out, too. */
 void q_producer_prepare(q_producer *p, const char *topic, int timeout_ms);
 /* Waits at most so long for everything to be acknowledged; how many are left. */
 size_t q_producer_flush(q_producer *p, int timeout_ms);

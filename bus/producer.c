@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum { MAX_SEEN = 64, MAX_TOPIC = 250, POLL_MS = 50, ASK_MS = 500 };
+
 struct q_producer {
     pthread_rwlock_t lock; /* read: sending; write: replacing rk */
     rd_kafka_t *rk;
@@ -16,7 +18,35 @@ struct q_producer {
     q_delivered delivered;
     void *ctx;
     q_kafka_config config; /* a copy; the strings are owned by the caller for as long as the producer lives */
+    /* Topics that were sent to: only grows, and an entry is whole before it is counted. The thread asks where the new ones are. */
+    pthread_mutex_t seen_lock; /* of adding */
+    atomic_size_t seen_count;
+    char seen[MAX_SEEN][MAX_TOPIC];
 };
+
+static bool is_seen(q_producer *p, const char *topic)
+{
+    size_t n = atomic_load(&p->seen_count);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(p->seen[i], topic))
+            return true;
+    return n == MAX_SEEN; /* further ones wait for librdkafka's own look */
+}
+
+/* librdkafka 2.0.2 looks at a topic that it sends to for the first time only once a second; asked by hand it answers at once. */
+static void see(q_producer *p, const char *topic)
+{
+    size_t len = strlen(topic);
+    if (is_seen(p, topic) || len >= MAX_TOPIC)
+        return;
+    pthread_mutex_lock(&p->seen_lock);
+    if (!is_seen(p, topic)) {
+        size_t n = atomic_load(&p->seen_count);
+        memcpy(p->seen[n], topic, len + 1);
+        atomic_store(&p->seen_count, n + 1);
+    }
+    pthread_mutex_unlock(&p->seen_lock);
+}
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
@@ -65,10 +95,14 @@ static rd_kafka_t *make(q_producer *p, q_err *err)
 static void *run(void *arg)
 {
     q_producer *p = arg;
+    size_t asked = 0;
     while (!atomic_load(&p->stopping)) {
-        rd_kafka_poll(p->rk, 50);
+        rd_kafka_poll(p->rk, asked < atomic_load(&p->seen_count) ? 0 : POLL_MS);
+        if (asked < atomic_load(&p->seen_count))
+            q_producer_prepare(p, p->seen[asked++], ASK_MS);
         if (!atomic_load(&p->broken))
             continue;
+        asked = 0;
         q_err err = Q_ERR_INIT;
         rd_kafka_t *fresh = make(p, &err);
         if (!fresh)
@@ -94,6 +128,7 @@ q_rc q_producer_new(const q_kafka_config *config, q_delivered delivered, void *c
     p->delivered = delivered;
     p->ctx = ctx;
     pthread_rwlock_init(&p->lock, NULL);
+    pthread_mutex_init(&p->seen_lock, NULL);
     p->rk = make(p, err);
     if (!p->rk || pthread_create(&p->thread, NULL, run, p) != 0) {
         if (p->rk) {
@@ -101,6 +136,7 @@ q_rc q_producer_new(const q_kafka_config *config, q_delivered delivered, void *c
             q_err_set(err, Q_E_INTERNAL, "kafka producer: no thread");
         }
         pthread_rwlock_destroy(&p->lock);
+        pthread_mutex_destroy(&p->seen_lock);
         free(p);
         return Q_FAIL;
     }
@@ -117,6 +153,7 @@ q_rc q_producer_send(q_producer *p, const char *topic, q_slice key, q_slice valu
         for (size_t i = 0; i < header_count; i++)
             rd_kafka_header_add(hs, headers[i].name, -1, headers[i].value.ptr, (ssize_t)headers[i].value.len);
     }
+    see(p, topic);
     pthread_rwlock_rdlock(&p->lock);
     rd_kafka_vu_t vus[6];
     size_t n = 0;
@@ -172,5 +209,6 @@ void q_producer_free(q_producer *p)
     rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_destroy(p->rk);
     pthread_rwlock_destroy(&p->lock);
+    pthread_mutex_destroy(&p->seen_lock);
     free(p);
 }
