@@ -142,9 +142,30 @@ static bool check_assert(q_checker *c, q_stmt *s)
     return ok;
 }
 
+static bool check_name(q_checker *c, q_slice name, const char *what, q_pos pos)
+{
+    return q_name_check(name, what, c->err) == Q_OK || q_check_placed(c, q_check_locate(c, name.ptr, pos));
+}
+
+/* The catalog checks names as well, but knows no places. */
+static bool check_names(q_checker *c, const q_stmt *s)
+{
+    const q_ddl *d = &s->ddl;
+    if ((d->kind == Q_DDL_CREATE_BUCKET && !check_name(c, d->bucket, "bucket", s->name_pos)) ||
+        (d->kind == Q_DDL_CREATE_RECORD && !check_name(c, d->record, "record", s->name_pos)))
+        return false;
+    for (uint32_t i = 0; i < d->count; i++)
+        if (!check_name(c, d->attrs[i].name, "attribute", s->name_pos) ||
+            (d->attrs[i].kind == Q_K_RELATION && !check_name(c, d->attrs[i].target, "record", s->name_pos)))
+            return false;
+    return true;
+}
+
 static bool check_ddl(q_checker *c, q_stmt *s)
 {
     s->ddl.bucket = c->script->bucket;
+    if (!check_names(c, s))
+        return false;
     if (q_catalog_check(c->catalog, &s->ddl, c->err) != Q_FAIL)
         return true;
     return q_check_placed(c, s->name_pos);

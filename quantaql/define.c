@@ -19,22 +19,10 @@ static q_type datatype(q_parser *p, q_tok t)
     return Q_T_NULL;
 }
 
-static bool checked_name(q_parser *p, q_tok t, const char *what, q_slice *out)
-{
-    *out = q_tok_name(p, t);
-    if (p->failed)
-        return false;
-    if (q_name_check(*out, what, p->err) == Q_OK)
-        return true;
-    q_at(p->err, t.pos);
-    q_parse_failed(p);
-    return false;
-}
-
 static void push_attr(q_parser *p, q_tok name, q_attr a)
 {
-    if (checked_name(p, name, "attribute", &a.name))
-        q_push(p, &a, sizeof a);
+    a.name = q_tok_name(p, name);
+    q_push(p, &a, sizeof a);
 }
 
 void q_push_scalar(q_parser *p, q_tok name, q_tok type, q_attr_flags f)
@@ -49,17 +37,19 @@ void q_push_relation(q_parser *p, q_tok name, q_tok target, q_attr_flags f)
     q_attr a = { .kind = Q_K_RELATION, .datatype = Q_T_RELATION, .many = f.many, .required = f.required };
     if (f.many && f.one)
         q_parse_fail(p, Q_E_QQL_SYNTAX, name.pos, "a relation is either ONE or MANY");
-    if (checked_name(p, target, "record", &a.target))
-        push_attr(p, name, a);
+    a.target = q_tok_name(p, target);
+    push_attr(p, name, a);
 }
+
+/* Where only the unit is given. */
+static q_type metric_type(q_slice unit) { return q_slice_eq(unit, Q_SLICE_LIT("duration")) ? Q_T_DURATION : Q_T_FLOAT; }
 
 void q_push_metric(q_parser *p, q_tok name, const q_tok *type, const q_tok *unit, bool unit_is_string)
 {
-    q_attr a = { .kind = Q_K_METRIC, .datatype = Q_T_FLOAT };
+    q_attr a = { .kind = Q_K_METRIC };
     if (unit)
         a.unit = unit_is_string ? q_tok_string(p, *unit) : q_tok_name(p, *unit);
-    if (q_slice_eq(a.unit, Q_SLICE_LIT("duration")))
-        a.datatype = Q_T_DURATION;
+    a.datatype = metric_type(a.unit);
     if (type) {
         a.datatype = datatype(p, *type);
         if (!p->failed && a.datatype != Q_T_INT && a.datatype != Q_T_FLOAT && a.datatype != Q_T_DURATION) {
@@ -93,10 +83,7 @@ void q_build_ddl_bucket(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool
     q_stmt *s = ddl(p, at, kind, name.pos);
     if (!s)
         return;
-    if (kind == Q_DDL_CREATE_BUCKET)
-        (void)checked_name(p, name, "bucket", &s->ddl.bucket);
-    else
-        s->ddl.bucket = q_tok_name(p, name);
+    s->ddl.bucket = q_tok_name(p, name);
     set_if(&s->ddl, if_);
     s->ddl.cascade = cascade;
 }
@@ -115,10 +102,7 @@ void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool
     q_stmt *s = ddl(p, at, kind, name.pos);
     if (!s)
         return;
-    if (kind == Q_DDL_CREATE_RECORD)
-        (void)checked_name(p, name, "record", &s->ddl.record);
-    else
-        s->ddl.record = q_tok_name(p, name);
+    s->ddl.record = q_tok_name(p, name);
     set_if(&s->ddl, if_);
     set_attrs(&s->ddl, attrs);
 }
@@ -132,6 +116,34 @@ void q_build_ddl_alter(q_parser *p, q_tok at, q_tok name, bool if_exists, bool i
     s->ddl.if_exists = if_exists;
     s->ddl.if_not_exists = if_not_exists;
     set_attrs(&s->ddl, attrs);
+}
+
+/* What the JSON form may leave out, so that both forms give the same definition. */
+static void complete_attrs(q_ddl *d)
+{
+    q_attr *attrs = (q_attr *)(uintptr_t)d->attrs; /* they were just made, in our arena */
+    for (uint32_t i = 0; i < d->count; i++) {
+        q_attr *a = &attrs[i];
+        a->index = i;
+        if (a->datatype == Q_T_NULL && a->kind == Q_K_METRIC)
+            a->datatype = metric_type(a->unit);
+        else if (a->kind == Q_K_DOCUMENT)
+            a->datatype = Q_T_DOC;
+        else if (a->kind == Q_K_RELATION)
+            a->datatype = Q_T_RELATION;
+    }
+}
+
+/* JSON's strings hold what no name in backticks can: then there would be no canonical text. */
+static bool names_are_names(const q_ddl *d, q_err *err)
+{
+    if (q_name_check(d->record, "record", err) != Q_OK)
+        return false;
+    for (uint32_t i = 0; i < d->count; i++)
+        if (q_name_check(d->attrs[i].name, "attribute", err) != Q_OK ||
+            (d->attrs[i].kind == Q_K_RELATION && q_name_check(d->attrs[i].target, "record", err) != Q_OK))
+            return false;
+    return true;
 }
 
 void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_tok close)
@@ -153,4 +165,9 @@ void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_t
         return;
     }
     s->ddl.if_not_exists = if_not_exists;
+    complete_attrs(&s->ddl);
+    if (!names_are_names(&s->ddl, p->err)) {
+        q_at(p->err, open.pos);
+        q_parse_failed(p);
+    }
 }

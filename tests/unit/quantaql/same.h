@@ -46,7 +46,9 @@ static inline bool same_expr(const q_expr *a, const q_expr *b)
             return false;
     switch (a->kind) {
     case Q_X_LITERAL:
-        return q_value_same(&a->value, &b->value) && (a->value.type != Q_T_FLOAT || q_slice_eq(a->name, b->name));
+        /* A float that the check made of an int has no text of its own. */
+        return q_value_same(&a->value, &b->value) &&
+               (a->value.type != Q_T_FLOAT || !a->name.len || !b->name.len || q_slice_eq(a->name, b->name));
     case Q_X_PARAM: return q_slice_eq(a->name, b->name);
     case Q_X_PATH: return same_path(&a->path, &b->path);
     case Q_X_SUBQUERY:

@@ -1,5 +1,6 @@
 /* What the check makes of statements that are right: written canonically, the tree shows which type each literal took. */
 #include "ql.h"
+#include "same.h"
 
 static const struct { const char *text, *checked; } cases[] = {
     /* literals take the attribute's type */
@@ -120,6 +121,10 @@ static void statements_take_their_types_from_the_catalog(void **state)
             if (!q_slice_eq(q_buf_slice(&out), q_slice_cstr(cases[i].checked)))
                 note("%s\n  %.*s\n", cases[i].checked, Q_SLICE_FMT(q_buf_slice(&out)));
             q_buf_free(&out);
+            /* What is printed means the same. */
+            q_script *again = check_ok(arena, world, print_to(arena, s));
+            if (!same_script(s, again))
+                note("%s\n", cases[i].text);
         }
         q_arena_free(arena);
     }

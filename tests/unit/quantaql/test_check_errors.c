@@ -146,6 +146,12 @@ static const struct {
     /* definitions */
     { "create record things (a document)", Q_E_RECORD_EXISTS, 1, 15, "things", "" },
     { "create record fresh (a document, a scalar int)", Q_E_SCHEMA_INVALID, 1, 15, "\"a\"", "" },
+    { "create bucket My_Bucket", Q_E_SCHEMA_INVALID, 1, 15, "My_Bucket", "" },
+    { "create record _x ()", Q_E_SCHEMA_INVALID, 1, 15, "_x", "" },
+    { "create record x (a scalar int, b__c document)", Q_E_SCHEMA_INVALID, 1, 32, "b__c", "" },
+    { "create record x (a scalar int,\n `b c` document)", Q_E_SCHEMA_INVALID, 2, 3, "b c", "" },
+    { "create record x (a relation to `Y`)", Q_E_SCHEMA_INVALID, 1, 33, "Y", "" },
+    { "create record x (time scalar time)", Q_E_SCHEMA_INVALID, 1, 18, "time", "InfluxDB" },
     { "drop record thing", Q_E_UNKNOWN_RECORD, 1, 13, "thing", "things" },
     { "alter record things add s scalar string", Q_E_SCHEMA_INVALID, 1, 14, "", "" },
     { "create bucket shop", Q_E_BUCKET_EXISTS, 1, 15, "shop", "" },

@@ -96,8 +96,7 @@ static const struct {
     { "SELECT 99999999999999999999999999999999999 FROM x", Q_E_QQL_VALUE, 1, 1, 8, "decimal", "" },
     { "SELECT a[9223372036854775808] FROM x", Q_E_QQL_VALUE, 1, 1, 10, "index", "" },
     /* definitions */
-    { "CREATE BUCKET My_Bucket", Q_E_SCHEMA_INVALID, 1, 1, 15, "My_Bucket", "" },
-    { "CREATE RECORD x (a scalar int, b__c document)", Q_E_SCHEMA_INVALID, 1, 1, 32, "b__c", "" },
+    { "CREATE RECORD { \"record\": \"a b\", \"attributes\": {} }", Q_E_SCHEMA_INVALID, 1, 1, 15, "a b", "" },
     { "CREATE RECORD x (a metric string)", Q_E_SCHEMA_INVALID, 1, 1, 27, "int, float or duration", "scalar" },
     { "CREATE RECORD\n { \"attributes\": {} }", Q_E_SCHEMA_INVALID, 1, 2, 0, "", "" },
 };
