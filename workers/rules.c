@@ -48,7 +48,7 @@ static q_apply apply_points(const q_stored *stored, const q_item *item, uint64_t
         return Q_AP_REPLACE;
     uint64_t birth = birth_of(stored, item, seq);
     if (stored->dead)
-        return birth > stored->seq ? Q_AP_REPLACE : Q_AP_SKIP;
+        return birth >= stored->seq ? Q_AP_REPLACE : Q_AP_SKIP; /* the same: one transaction deleted it and inserted it again */
     if (birth != stored->birth)
         return birth > stored->birth ? Q_AP_REPLACE : Q_AP_SKIP;
     return seq > stored->seq ? Q_AP_MERGE : Q_AP_APPEND;
