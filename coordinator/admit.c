@@ -207,7 +207,7 @@ static void identify(q_core *c, q_txn *t)
     q_err err = Q_ERR_INIT;
     void *owner = NULL;
     uint64_t lsn = 0;
-    q_dedupe_identity(c->config.log_incarnation, t->in.principal, t->in.bucket, t->in.request_id, t->identity);
+    q_dedupe_identity(t->in.id_by_place ? c->config.topic_incarnation : c->config.log_incarnation, t->in.principal, t->in.bucket, t->in.request_id, t->identity);
     q_seen seen = Q_SEEN_NEVER;
     if (!Q_SABOTAGED(c->config.sabotage, Q_SAB_DROP_DEDUPE))
         seen = q_dedupe_find(c->dedupe, t->identity, t->in.body_hash, &owner, &lsn);

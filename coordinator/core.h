@@ -16,6 +16,8 @@ typedef q_rc (*q_authenticate)(void *ctx, q_arena *arena, q_slice credentials, q
 typedef struct q_core_config {
     uint64_t cluster;               /* from the log */
     uint8_t log_incarnation[16];    /* from the log: part of every request's identity */
+    uint8_t topic_incarnation[16];  /* the request topic's: instead of it where coordinates are the request id. A broker that starts empty
+                                       counts from 0 again, and its offset 5 is another request than the old one's */
     uint32_t engines;               /* mask of the engines that exist; those that a schema needs must be among them */
     uint32_t max_in_flight;         /* transactions; then partitions are paused (default 10000) */
     uint64_t max_in_flight_bytes;

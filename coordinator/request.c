@@ -477,7 +477,8 @@ q_rc q_request_read(q_arena *arena, const q_request_rules *rules, const q_reques
     keep_first(&rc, take_reply_topic(arena, rules, &f, out, &e), err, &e);
     keep_first(&rc, take_bucket(arena, &f, out, &e), err, &e);
     keep_first(&rc, take_timeout(rules, &f, out, &e), err, &e);
-    if (!out->request_id.ptr)
+    out->id_by_place = !out->request_id.ptr;
+    if (out->id_by_place)
         out->request_id = q_arena_printf(arena, "%.*s-%d-%lld", Q_SLICE_FMT(rules->topic), r->partition, (long long)r->offset);
     if (!out->request_id.ptr)
         keep_first(&rc, no_memory(&e), err, &e);

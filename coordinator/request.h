@@ -30,6 +30,7 @@ typedef struct q_request_rules {
 } q_request_rules;
 
 typedef struct q_incoming {
+    bool id_by_place;      /* no request id was given: it is made of the message's coordinates */
     q_slice request_id, bucket, principal, reply_topic, trace;
     bool msgpack;            /* so is the answer */
     bool unreadable;         /* not even an envelope: it goes to the dead letters too */

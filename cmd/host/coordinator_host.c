@@ -4,6 +4,7 @@
 #include "base/say.h"
 
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -492,8 +493,11 @@ static q_rc recover(q_host *h, q_err *err)
             h->cluster = h->cluster << 8 | (uint8_t)cluster.ptr[i];
         h->config.core.cluster = h->cluster;
         memcpy(h->config.core.log_incarnation, incarnation.ptr, 16);
-        if (h->config.new_broker)
+        memcpy(h->config.core.topic_incarnation, incarnation.ptr, 16);
+        if (h->config.new_broker) {
+            randombytes_buf(h->config.core.topic_incarnation, 16);
             rc = forget_positions(h, err);
+        }
     }
     if (rc == Q_OK)
         rc = q_core_new(&h->config.core, &h->core, err);
