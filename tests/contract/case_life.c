@@ -187,6 +187,24 @@ static void batches_of_a_thousand(contract *c)
     EXPECT_U64(c, read_rows(c, &r).count, N);
 }
 
+/* After a crash both are sent again: the first was applied, though nobody was told; the second is prepared and holds the row. */
+static void prepared_ones_go_before_redo(contract *c)
+{
+    q_err err = Q_ERR_INIT;
+    uint64_t s1 = next_seq(c), s2 = next_seq(c);
+    q_item first = put(c, "x", 2, field("a", val(c, 1)), field("b", val(c, 1))), second = with_birth(set(c, "x", 1, field("a", val(c, 2))), s1);
+    q_txn_work works[2] = { work(c, s1, 1, &first), work(c, s2, 1, &second) };
+    q_vote v;
+    commit_works(c, 1, works);
+    EXPECT_RC(c, c->ops->prepare(c->e, c->arena, c->epoch, &works[1], 1, &v, &err), Q_OK);
+    EXPECT_U64(c, v.no, Q_NO_NONE);
+    redo_works(c, 2, works);
+    const q_row *row = EXPECT_THERE(c, "x");
+    EXPECT_VALUE(c, row, 0, val(c, 2));
+    EXPECT_VALUE(c, row, 1, val(c, 1));
+    EXPECT_U64(c, row->seq, s2);
+}
+
 static void votes_answer_each_transaction(contract *c)
 {
     q_err err = Q_ERR_INIT;
@@ -227,6 +245,7 @@ const contract_case life_cases[] = {
     { "lists_what_is_prepared", lists_what_is_prepared, ALL_KINDS, NULL },
     { "rollback_of_the_unknown_is_fine", rollback_of_the_unknown_is_fine, ALL_KINDS, NULL },
     { "batches_of_a_thousand", batches_of_a_thousand, ALL_KINDS, NULL },
+    { "prepared_ones_go_before_redo", prepared_ones_go_before_redo, ALL_KINDS, NULL },
     { "votes_answer_each_transaction", votes_answer_each_transaction, ALL_KINDS, NULL },
     { "empty_calls_are_fine", empty_calls_are_fine, ALL_KINDS, NULL },
     { 0 }
