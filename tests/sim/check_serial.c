@@ -92,7 +92,11 @@ static void window(const entry *all, uint32_t n, seen *o)
         o->to = o->from;
         return;
     }
+    /* A rejection for the schema's sake took no locks: only definitions conflict with it, and order it. */
+    bool by_schema = (reason_of(o->reply->code) & (MODEL_UNKNOWN_RECORD | MODEL_RECORD_EXISTS)) != 0;
     for (uint32_t i = 0; i < n; i++) {
+        if (by_schema && !sim_txn_is_ddl(all[i].txn))
+            continue;
         if (all[i].told_us < o->id->first_produced_us)
             o->from = i + 1;
         if (all[i].d->identity->first_produced_us > o->reply->first_us && o->to > i)

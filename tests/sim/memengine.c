@@ -272,14 +272,18 @@ static void vote_items(mem_server *e, q_arena *arena, const work *w, q_vote *vot
         const q_item *item = &w->writes.items[i];
         vote->item = i;
         vote->no = mem_vote(&e->store, &w->writes, item, w->keys[i], w->seq);
-        if (vote->no == Q_NO_NONE && e->id == Q_EN_POSTGRES && mem_unique_taken(&e->store, &w->writes, w->keys, i))
-            vote->no = Q_NO_DUPLICATE_VALUE;
         for (uint32_t f = 0; f < item->count && vote->no == Q_NO_NONE; f++)
             if (!q_rule_type_fits(e->id, item->fields[f].value.type)) {
                 vote->no = Q_NO_REFUSED;
                 vote->text = q_arena_printf(arena, "%.*s: no type for %s", Q_SLICE_FMT(item->fields[f].attr), q_engine_name(e->id));
             }
     }
+    /* Last: a blind update of a record that isn't there takes no value away from anybody. */
+    for (uint32_t i = 0; e->id == Q_EN_POSTGRES && i < w->writes.count && vote->no == Q_NO_NONE; i++)
+        if (mem_unique_taken(&e->store, &w->writes, w->keys, i)) {
+            vote->item = i;
+            vote->no = Q_NO_DUPLICATE_VALUE;
+        }
     if (vote->no == Q_NO_NONE)
         vote->item = 0;
 }

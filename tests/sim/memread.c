@@ -31,7 +31,7 @@ q_rc mem_read_rows(mem_server *e, q_arena *arena, const q_read *read, q_rows *ou
 {
     mem_table *t = mem_table_of(&e->store, read->bucket, read->record);
     uint32_t most = read->kind == Q_R_IDS ? read->id_count : t->count, limit = read->limit ? read->limit : UINT32_MAX;
-    if (read->kind != Q_R_IDS && e->s->task && sim_chance(&e->s->rng, 1, 8)) /* as if the page were full by bytes */
+    if (read->kind == Q_R_SCAN && e->s->task && sim_chance(&e->s->rng, 1, 8)) /* as if the page were full by bytes */
         limit = 1 + (uint32_t)sim_below(&e->s->rng, limit < 4 ? limit : 4);
     size_t bytes = 0;
     q_row *rows = Q_NEW_ARRAY(arena, q_row, most + 1);
