@@ -103,7 +103,7 @@ $(B)/bin/%: $(B)/obj/cmd/%.o $(CMD_OBJ) $(call libs,$(ALL_LIBS))
 	$(Q)$(CC) $(CFLAGS_VARIANT) -rdynamic $< $(CMD_OBJ) -Wl,--start-group $(call libs,$(ALL_LIBS)) -Wl,--end-group -ledit $(LDLIBS) -o $@
 bin/%: $(B)/bin/%
 	@mkdir -p bin
-	cp $< $@
+	$(Q)cp $< $@.new && mv $@.new $@ # the old one may be running
 
 # ---- unit tests: tests/unit/<module, / as _>/test_*.c -----------------------------------------------------------------
 UNIT_BINS :=

@@ -460,7 +460,8 @@ void q_core_group_durable(q_core *c, uint64_t group)
         return;
     }
     c->flying = NULL;
-    c->persist_ns = q_core_stopwatch(c) - c->persist_began_ns;
+    if (group > 1) /* the first one waits for the process to start: it says nothing of the next */
+        c->persist_ns = q_core_stopwatch(c) - c->persist_began_ns;
     if (g->seqs_until)
         c->seqs_until = g->seqs_until;
     if (g->positions)
