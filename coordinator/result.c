@@ -1,10 +1,22 @@
 #include "coordinator/result.h"
 
-#include <stdio.h>
+#include <assert.h>
 
 /* ---- yajl over the arena ----------------------------------------------------------------------------------------------- */
 
-static void *gen_alloc(void *ctx, size_t size) { return q_arena_alloc(ctx, size); }
+/* yajl_gen_alloc makes two small structures and looks at the first only: a failing second one would crash it. So both come from room that
+ * is there already. */
+typedef struct gen_room { size_t used; _Alignas(16) char bytes[1024]; } gen_room;
+
+static void *gen_alloc(void *ctx, size_t size)
+{
+    gen_room *room = ctx;
+    size = (size + 15) & ~(size_t)15;
+    assert(size <= sizeof room->bytes - room->used);
+    void *p = room->bytes + room->used;
+    room->used += size;
+    return p;
+}
 static void *gen_realloc(void *ctx, void *ptr, size_t size)
 {
     (void)ctx;
@@ -44,9 +56,11 @@ static void print(void *ctx, const char *text, size_t len)
 q_json *q_json_new(q_arena *arena)
 {
     q_json *j = Q_NEW(arena, q_json);
-    yajl_alloc_funcs funcs = { gen_alloc, gen_realloc, gen_free, arena };
-    if (!j)
+    gen_room *room = j ? q_arena_alloc(arena, sizeof *room) : NULL;
+    if (!room)
         return NULL;
+    room->used = 0;
+    yajl_alloc_funcs funcs = { gen_alloc, gen_realloc, gen_free, room };
     j->arena = arena;
     j->gen = yajl_gen_alloc(&funcs);
     if (!j->gen || !yajl_gen_config(j->gen, yajl_gen_print_callback, print, j))
