@@ -339,6 +339,121 @@ static void an_operator_may_go_back_to_the_older_meta_page(void **state)
     assert_int_equal(q_log_accept_older_meta(dir, &last, &err), Q_FAIL);
 }
 
+/* ---- damage of more than a byte, each made so that only one of the checks can see it ---- */
+
+static uint8_t *page_at(uint8_t *bytes, uint64_t page) { return bytes + page * page_bytes; }
+static uint8_t *node_at(uint8_t *page, uint32_t i) { return page + q_get_le16(page + 16 + 2 * i); }
+
+static void refused_for(uint8_t *copy, const char *why)
+{
+    q_wal_verdict v;
+    q_err err = Q_ERR_INIT;
+    assert_int_equal(check(copy, used, &v, &err), 0);
+    if (!strstr(err.message, why))
+        fail_msg("expected '%s' in '%s'", why, err.message);
+    memcpy(copy, file, used);
+}
+
+static void swap16(uint8_t *a, uint8_t *b)
+{
+    uint16_t x = q_get_le16(a);
+    q_put_le16(a, q_get_le16(b));
+    q_put_le16(b, x);
+}
+
+static void structure_that_only_one_check_sees(void **state)
+{
+    (void)state;
+    uint8_t *copy = malloc(used);
+    memcpy(copy, file, used);
+    q_pages_meta meta;
+    q_pages_image image = { copy, used };
+    q_err err = Q_ERR_INIT;
+    q_slice key, value;
+    assert_int_equal(q_pages_read_meta(image, (int)newest_slot(), &meta, &err), Q_OK);
+    assert_int_equal(meta.tree.depth, 2);
+    assert_int_equal(meta.freed.depth, 1);
+    uint8_t *slot = page_at(copy, newest_slot()), *root = page_at(copy, meta.tree.root), *leaf = page_at(copy, q_get_le32(node_at(root, 0)));
+
+    /* Two entries of a table in the wrong order; two pages in the wrong order. */
+    swap16(leaf + 16 + 2 * 2, leaf + 16 + 2 * 3);
+    refused_for(copy, "out of order");
+    uint8_t *one = node_at(root, 1), *two = node_at(root, 2);
+    swap16(one, two); /* the lower bits of the children's page numbers */
+    refused_for(copy, "belongs on another page");
+    /* A separator above its page's first key, and one below the last key of the page before. */
+    two[8 + q_get_le16(two + 6) - 1]++;
+    refused_for(copy, "belongs on another page");
+    memset(one + 8, 0, q_get_le16(one + 6));
+    refused_for(copy, "belongs on another page");
+    /* The same page twice, a page that is free as well, a free page listed twice, pages beyond the end. */
+    memcpy(one, two, 6);
+    refused_for(copy, "belongs on another page");
+    uint8_t *freed = page_at(copy, meta.freed.root), *list = node_at(freed, 0) + 16;
+    for (uint32_t i = 0; q_get_le64(list) < 2; i++) {
+        assert_true(i < (q_get_le16(freed + 12) - 16u) / 2);
+        list = node_at(freed, i) + 16;
+    }
+    q_put_le64(list + 8, meta.last_page + 1);
+    refused_for(copy, "is outside of");
+    q_put_le64(list + 16, q_get_le64(list + 8));
+    refused_for(copy, "follows");
+    q_put_le64(list, 1);
+    q_put_le64(list + 8, meta.tree.root);
+    refused_for(copy, "in use twice");
+    q_put_le64(list, q_get_le64(list) + 500);
+    refused_for(copy, "a list of free pages");
+    q_put_le64(node_at(freed, 0) + 8, meta.txnid + 1);
+    refused_for(copy, "pages freed by transaction");
+    /* Roots and depths. */
+    q_put_le64(slot + 128, UINT64_MAX);
+    refused_for(copy, "doesn't begin with the log's stamp");
+    q_put_le16(slot + 94, 33);
+    refused_for(copy, "depth 33");
+    q_put_le64(slot + 80, UINT64_MAX);
+    refused_for(copy, "depth 1 and root");
+    /* Nodes over one another. */
+    q_put_le16(leaf + 16 + 2 * 2, q_get_le16(leaf + 16 + 2 * 3));
+    refused_for(copy, "lies over another");
+
+    /* Both trees whole, each with its own stamp, but three transactions apart: a meta page from another time. */
+    q_pages_meta older;
+    q_wal_stamp stamp;
+    bool other;
+    assert_int_equal(q_pages_read_meta(image, (int)(newest_slot() ^ 1), &older, &err), Q_OK);
+    assert_int_equal(q_pages_first(image, &older, &key, &value, &err), Q_OK);
+    assert_int_equal(q_wal_stamp_decode(value, &stamp, &other, &err), Q_OK);
+    stamp.txnid -= 2;
+    q_buf b = Q_BUF_INIT(200);
+    q_wal_stamp_encode(&stamp, &b);
+    assert_int_equal(b.len, value.len);
+    memcpy((char *)(uintptr_t)value.ptr, b.ptr, b.len);
+    q_put_le64(page_at(copy, newest_slot() ^ 1) + 144, older.txnid - 2);
+    refused_for(copy, "don't follow each other");
+    q_buf_free(&b);
+    free(copy);
+}
+
+/* A page size that page 0 tells wrong is found by page 1, and told as page 0's damage. */
+static void a_wrong_page_size_is_told_as_such(void **state)
+{
+    (void)state;
+    uint8_t *copy = malloc(used);
+    memcpy(copy, file, used);
+    q_wal_verdict v;
+    q_err err = Q_ERR_INIT;
+    q_put_le32(copy + 40, 8192);
+    assert_int_equal(check(copy, used, &v, &err), 0);
+    assert_non_null(strstr(err.message, "page 0, byte 40"));
+    assert_int_equal(v.state, Q_WAL_META_DAMAGED);
+    copy[page_bytes] = 9; /* and page 1 is gone, too */
+    q_put_le32(copy + 40, 4097);
+    assert_int_equal(check(copy, used, &v, &err), 0);
+    assert_non_null(strstr(err.message, "not a page size"));
+    assert_int_equal(v.state, Q_WAL_DAMAGED);
+    free(copy);
+}
+
 static q_rc find_damage(const uint8_t *bytes, q_err *err)
 {
     q_wal_verdict v;
@@ -433,6 +548,8 @@ int main(void)
         cmocka_unit_test(a_newer_format_is_refused_by_the_name_of_its_version),
         cmocka_unit_test(a_stamp_that_the_last_commit_did_not_write_is_refused),
         cmocka_unit_test(an_operator_may_go_back_to_the_older_meta_page),
+        cmocka_unit_test(structure_that_only_one_check_sees),
+        cmocka_unit_test(a_wrong_page_size_is_told_as_such),
         cmocka_unit_test(large_damage_is_refused_or_harmless),
         cmocka_unit_test(the_deep_check_decodes_what_is_in_the_records),
     };
