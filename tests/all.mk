@@ -1,5 +1,5 @@
 # What `make test` runs, in the order of how soon it tells something, and the variants.
-FUZZ_TARGETS := fuzz-wire fuzz-quantaql fuzz-wal
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.mk,fuzz-%,$(wildcard tests/fuzz/fuzz_*.mk))
 
 .PHONY: test asan ubsan tsan cov fuzz bench
 test: setup ## everything: what CI runs
