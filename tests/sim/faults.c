@@ -12,7 +12,7 @@ typedef enum fault_kind {
 
 typedef struct fault { uint32_t after; fault_kind kind; } fault; /* after so many answers */
 
-enum { MAX_FAULTS = 64, POLL_US = 2000 };
+enum { MAX_FAULTS = 64, POLL_US = 4000 };
 
 struct fault_plan { uint32_t count, next; fault faults[MAX_FAULTS]; };
 
@@ -121,7 +121,7 @@ static void poll(void *p, uint64_t a, void *q)
     if (w->healed)
         return;
     while (plan->next < plan->count && plan->faults[plan->next].after <= clients_answered(w->clients))
-        sim_after(&w->s, (int64_t)sim_below(&w->s.rng, 3000), happen, w, plan->faults[plan->next++].kind, NULL);
+        sim_after(&w->s, (int64_t)sim_below(&w->s.rng, 5000), happen, w, plan->faults[plan->next++].kind, NULL);
     faults_purge_poll(w);
     sim_after(&w->s, POLL_US, poll, w, 0, NULL);
 }

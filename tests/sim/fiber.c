@@ -1,6 +1,7 @@
 #include "tests/sim/fiber.h"
 
 #include <assert.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,7 +18,13 @@
 enum { STACK_BYTES = 256 * 1024 };
 
 struct sim_fiber {
-    ucontext_t context, back;
+    ucontext_t context;
+#if defined(__SANITIZE_THREAD__)
+    ucontext_t back;
+#else
+    jmp_buf here, back;     /* once it is on its stack: without the system call for the signal mask that swapcontext makes */
+#endif
+    bool started;
     void (*run)(void *ctx);
     void *ctx;
     char *stack;
@@ -35,6 +42,38 @@ struct sim_fiber {
 
 static sim_fiber *current, *kept;
 
+#if defined(__SANITIZE_THREAD__)
+static void go(sim_fiber *f)
+{
+    f->started = true;
+    if (swapcontext(&f->back, &f->context) != 0)
+        abort();
+}
+
+static void leave(sim_fiber *f)
+{
+    if (swapcontext(&f->context, &f->back) != 0)
+        abort();
+}
+#else
+static void go(sim_fiber *f)
+{
+    if (_setjmp(f->back) != 0)
+        return;
+    if (f->started)
+        _longjmp(f->here, 1);
+    f->started = true;
+    setcontext(&f->context);
+    abort();
+}
+
+static void leave(sim_fiber *f)
+{
+    if (_setjmp(f->here) == 0)
+        _longjmp(f->back, 1);
+}
+#endif
+
 static void enter(void)
 {
     sim_fiber *f = current;
@@ -49,7 +88,7 @@ static void enter(void)
 #if defined(__SANITIZE_THREAD__)
     __tsan_switch_to_fiber(f->tsan_back, 0);
 #endif
-    setcontext(&f->back);
+    leave(f);
     abort();
 }
 
@@ -102,8 +141,7 @@ bool sim_fiber_resume(sim_fiber *f)
     f->tsan_back = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(f->tsan, 0);
 #endif
-    if (swapcontext(&f->back, &f->context) != 0)
-        abort();
+    go(f);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
@@ -121,8 +159,7 @@ void sim_fiber_yield(void)
 #if defined(__SANITIZE_THREAD__)
     __tsan_switch_to_fiber(f->tsan_back, 0);
 #endif
-    if (swapcontext(&f->context, &f->back) != 0)
-        abort();
+    leave(f);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(f->fake, &f->back_bottom, &f->back_size);
 #endif

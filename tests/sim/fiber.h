@@ -1,7 +1,8 @@
 /* fiber.h - a thread of the simulated world: blocking code (an engine call) that lets simulated time pass in the middle.
  *
  * Cooperative, on one real thread: a fiber runs until it sleeps or ends. A fiber that is dropped never runs again: it must own
- * nothing that has to be freed. Contexts: POSIX.1-2001 makecontext(3); the sanitizers are told of every switch. */
+ * nothing that has to be freed. Contexts: POSIX.1-2001 makecontext(3), then setjmp and longjmp as in QEMU's util/coroutine-ucontext.c;
+ * the sanitizers are told of every switch. */
 #ifndef Q_SIM_FIBER_H
 #define Q_SIM_FIBER_H
 

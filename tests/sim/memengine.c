@@ -52,6 +52,13 @@ static bool pass(mem_session *c, int64_t us)
 
 static bool travel(mem_session *c) { return pass(c, c->server->s->task ? sim_delay_us(&c->server->s->rng, c->server->latency_us) : 0); }
 
+/* The answer's way. Mostly it is the caller who waits for it (participant.c); a crash on it makes the outcome doubtful. */
+static bool travel_back(mem_session *c)
+{
+    sim *s = c->server->s;
+    return s->task && sim_chance(&s->rng, 1, 5) ? pass(c, sim_delay_us(&s->rng, c->server->latency_us)) : pass(c, 0);
+}
+
 static bool epoch_refused(const mem_server *e, uint64_t epoch)
 {
     return epoch < e->epoch && !Q_SABOTAGED(e->store.sabotage, Q_SAB_SKIP_EPOCH_CHECK);
@@ -176,7 +183,7 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
                 unlink_working(e, o);
             }
     }
-    return travel(c) ? Q_OK : gone(e, err);
+    return travel_back(c) ? Q_OK : gone(e, err);
 }
 
 /* ---- decoding: what is stored must outlive the job ---- */
@@ -352,7 +359,7 @@ static q_rc mem_prepare(q_engine *engine, q_arena *arena, uint64_t epoch, const 
             vote_items(e, arena, &w, &votes[i]);
         }
     }
-    if (rc == Q_OK && !travel(c))
+    if (rc == Q_OK && !travel_back(c))
         rc = gone(e, err);
     c->busy = false;
     return rc;
@@ -511,7 +518,7 @@ static q_rc mem_commit(q_engine *engine, q_arena *arena, uint64_t epoch, uint64_
         rc = decode(e, &txns[i], &all[i], err);
     if (rc == Q_OK)
         rc = commit_all(c, epoch, below, all, n, err);
-    if (rc == Q_OK && !travel(c))
+    if (rc == Q_OK && !travel_back(c))
         rc = gone(e, err);
     c->busy = false;
     return rc;
@@ -532,7 +539,7 @@ static q_rc mem_rollback(q_engine *engine, uint64_t epoch, const uint64_t *seqs,
         if (p)
             unlink_prepared(e, p);
     }
-    return travel(c) ? Q_OK : gone(e, err);
+    return travel_back(c) ? Q_OK : gone(e, err);
 }
 
 static q_rc mem_list_prepared(q_engine *engine, q_arena *arena, uint64_t **epochs, uint64_t **seqs, size_t *n, q_err *err)
@@ -554,7 +561,7 @@ static q_rc mem_list_prepared(q_engine *engine, q_arena *arena, uint64_t **epoch
             (*epochs)[*n] = p->epoch;
             (*seqs)[(*n)++] = p->seq;
         }
-    return travel(c) ? Q_OK : gone(e, err);
+    return travel_back(c) ? Q_OK : gone(e, err);
 }
 
 void mem_purge_now(mem_server *e, uint64_t upto)
@@ -584,7 +591,7 @@ static q_rc mem_read(q_engine *engine, q_arena *arena, const q_read *read, q_row
     if (!travel(c))
         return gone(e, err);
     q_rc rc = mem_read_rows(e, arena, read, out, err);
-    return rc != Q_OK || travel(c) ? rc : gone(e, err);
+    return rc != Q_OK || travel_back(c) ? rc : gone(e, err);
 }
 
 #define MEM_OPS(variable, id, durable) \

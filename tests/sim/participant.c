@@ -75,7 +75,7 @@ static void lane_main(void *ctx)
         l->count--;
         run_job(l, job);
         if (!p->dead)
-            sim_after(s, 0, job_done, p, 0, job);
+            sim_after(s, sim_delay_us(&s->rng, 100), job_done, p, 0, job);
     }
     mem_ops(p->engine)->close(l->session);
     l->session = NULL;

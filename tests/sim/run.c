@@ -9,7 +9,7 @@ enum {
     POLL_US = 10 * 1000,
     LOAD_LIMIT_US = 120 * 1000 * 1000, /* then it heals, whether or not all was asked */
     END_LIMIT_US = 300 * 1000 * 1000,  /* all that is open must have ended so long after the healing */
-    REST_US = 5 * 1000 * 1000,         /* longer than any message can be late */
+    REST_US = 200 * 1000,              /* after the latest message can have come */
     MAX_STEPS = 3000000,               /* more is a livelock */
 };
 
@@ -62,7 +62,7 @@ static void advance(seed_run *r)
             go(r, RESTING);
         break;
     case RESTING:
-        if (now - r->since_us < REST_US)
+        if (now - r->since_us < REST_US + w->net.late_us)
             break;
         if (!node_quiet(w->node)) {
             go(r, HEALING);
@@ -82,7 +82,7 @@ static void advance(seed_run *r)
         go(r, LAST_LIFE);
         break;
     case LAST_LIFE:
-        if (node_quiet(w->node) && now - r->since_us > REST_US / 5)
+        if (node_quiet(w->node) && now - r->since_us > REST_US)
             go(r, OVER);
         break;
     case OVER: break;

@@ -133,8 +133,12 @@ bool sim_park(sim *s)
 
 void sim_unpark(sim_task *t)
 {
-    if (!t->ended)
+    if (t->ended)
+        return;
+    if (t->s->task || (t->paused_until && *t->paused_until > t->s->now_us))
         sim_after(t->s, 0, wake_due, t, t->wake, NULL);
+    else
+        resume(t);
 }
 
 void sim_cancel(sim_task *t)

@@ -74,7 +74,7 @@ sim_task *sim_task_start(sim *s, void (*run)(void *ctx), void *ctx, const int64_
 bool sim_sleep(sim *s, int64_t us);
 /* In a task: until sim_unpark. false: cancelled. */
 bool sim_park(sim *s);
-void sim_unpark(sim_task *t);
+void sim_unpark(sim_task *t); /* from outside of tasks: runs it at once, until it sleeps */
 /* From outside: it never sleeps again and runs to its end now. */
 void sim_cancel(sim_task *t);
 

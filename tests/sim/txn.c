@@ -44,11 +44,11 @@ bool sim_txn_is_ddl(const sim_txn *t) { return t->count == 1 && sim_op_is_ddl(t-
 void sim_mix_random(sim_prng *rng, sim_mix *m)
 {
     *m = (sim_mix){
-        .transfer = 30 + (uint32_t)sim_below(rng, 40),
-        .single = 20 + (uint32_t)sim_below(rng, 30),
+        .transfer = 40 + (uint32_t)sim_below(rng, 50),
+        .single = 20 + (uint32_t)sim_below(rng, 20),
         .several = 10 + (uint32_t)sim_below(rng, 30),
-        .predicate = (uint32_t)sim_below(rng, 16),
-        .reads = (uint32_t)sim_below(rng, 20),
+        .predicate = (uint32_t)sim_below(rng, 14),
+        .reads = (uint32_t)sim_below(rng, 12),
         .ddl = sim_chance(rng, 1, 2) ? 1 + (uint32_t)sim_below(rng, 6) : 0,
         .nonsense = (uint32_t)sim_below(rng, 3),
         .rollback = (uint32_t)sim_below(rng, 5),
@@ -88,8 +88,8 @@ static sim_op random_point(sim_prng *rng, const sim_mix *m, sim_type type)
 {
     const sim_type_info *t = &sim_types[type];
     sim_op op = { .type = type, .id = random_id(rng, m), .k = (int64_t)sim_below(rng, 50), .friend = SIM_NONE, .at = SIM_NONE, .tag = SIM_NONE };
-    switch (sim_below(rng, 12)) {
-    case 0: case 1: case 2: return random_insert(rng, m, type);
+    switch (sim_below(rng, 13)) {
+    case 0: case 1: case 2: case 11: return random_insert(rng, m, type);
     case 3: op.kind = OP_DELETE; break;
     case 4: op.kind = t->num ? OP_SET : OP_DELETE; break;
     case 5: op.kind = t->num ? OP_ADD : OP_SELECT; break;
