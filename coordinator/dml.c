@@ -97,15 +97,9 @@ static q_rc combine(q_exec *x, const q_assign *a, const q_value *old, const q_va
         *out = changed.len ? (q_value){ .type = Q_T_DOC, .s = changed } : Q_NULL;
         return rc;
     }
-    if (attr->kind == Q_K_RELATION) {
-        const q_value *ids = old->type == Q_T_RELATION ? old : &NO_IDS, *given = v->type == Q_T_RELATION ? v : &NO_IDS;
-        return add ? add_ids(x, ids, given, out, err) : remove_ids(x, ids, given, out, err);
-    }
-    if (old->type == Q_T_NULL || v->type == Q_T_NULL)
-        return Q_OK;
-    q_rc rc = q_arith(add ? Q_OP_ADD : Q_OP_SUB, old, v, out, err);
-    out->at_us = v->at_us;
-    return rc;
+    assert(attr->kind == Q_K_RELATION); /* of numbers, += became an addition when it was checked */
+    const q_value *ids = old->type == Q_T_RELATION ? old : &NO_IDS, *given = v->type == Q_T_RELATION ? v : &NO_IDS;
+    return add ? add_ids(x, ids, given, out, err) : remove_ids(x, ids, given, out, err);
 }
 
 /* As the attribute's type; what the check couldn't know fails here. */

@@ -120,8 +120,7 @@ static void want_id(lockbuf *l, q_slice record, const q_value *id, q_lock_mode m
 
 static void want_unique(lockbuf *l, const q_record *rec, const q_attr *a, q_lock_mode mode)
 {
-    q_slice r = q_arena_printf(l->arena, "%.*s/%.*s\1%.*s", Q_SLICE_FMT(l->bucket), Q_SLICE_FMT(rec->name), Q_SLICE_FMT(a->name));
-    want(l, Q_LL_UNIQUE, mode, Q_EN_BIT(Q_EN_POSTGRES), r);
+    want(l, Q_LL_UNIQUE, mode, Q_EN_BIT(Q_EN_POSTGRES), q_resource_unique_attr(l->arena, l->bucket, rec->name, a->name));
 }
 
 /* ---- engines ----------------------------------------------------------------------------------------------------------- */

@@ -285,6 +285,25 @@ static void a_metric_is_the_latest_sample_of_this_life(void **state)
     expect_rows(&db, "SELECT speed FROM drivers WHERE id = 'd1'", "[[11.0]]");
 }
 
+static void a_relation_written_before_its_target_was_defined_finds_what_fits(void **state)
+{
+    (void)state;
+    must_run(&db, "CREATE RECORD nowhere (id scalar int, any scalar int)");
+    must_run(&db, "INSERT INTO nowhere { id: 1, any: 5 }");
+    expect_rows(&db, "SELECT later, later.any FROM orders WHERE id = 'o1'", "[[\"x\",null]]");
+    must_run(&db, "UPDATE orders SET later = relation(1) WHERE id = 'o1'");
+    expect_rows(&db, "SELECT later, later.any FROM orders WHERE id = 'o1'", "[[1,5]]");
+}
+
+static void values_of_different_types_have_some_order_all_the_same(void **state)
+{
+    (void)state;
+    must_run(&db, "INSERT INTO drivers { id: 'm1', note: { a: 'x' } }, { id: 'm2', note: { a: 5 } }, { id: 'm3', note: { a: true } }, { id: 'm4', note: { a: [1] } },"
+                  "{ id: 'm5', note: { a: 4.5 } }, { id: 'm6', note: { a: [0] } }, { id: 'm7' }");
+    expect_rows(&db, "SELECT id FROM drivers WHERE id >= 'm' ORDER BY note.a", "[[\"m3\"],[\"m5\"],[\"m2\"],[\"m1\"],[\"m6\"],[\"m4\"],[\"m7\"]]");
+    expect_rows(&db, "SELECT note.a, count(*) FROM drivers WHERE id >= 'm' GROUP BY note.a HAVING min(id) < 'm3' ORDER BY count(*), 1", "[[5,1],[\"x\",1]]");
+}
+
 static void an_odd_document_spoils_no_read(void **state)
 {
     (void)state;
@@ -321,6 +340,8 @@ int main(void)
         T(a_document_that_holds_equal_keys_in_another_order_is_one_group),
         T(asserts_look_at_subqueries),
         T(a_metric_is_the_latest_sample_of_this_life),
+        T(a_relation_written_before_its_target_was_defined_finds_what_fits),
+        T(values_of_different_types_have_some_order_all_the_same),
         T(an_odd_document_spoils_no_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,37 @@ static void assignments_take_the_attribute_s_type(void **state)
     expect_rows(&db, "SELECT n FROM orders WHERE id = 'o1'", "[[7]]");
 }
 
+static void documents_and_relations_are_built_from_attributes(void **state)
+{
+    (void)state;
+    must_run(&db, "UPDATE orders SET customer = { was: customer.name, list: [total, n + 1, { deep: [took] }], flag: total > 5 }, "
+                  "stops = [relation(1), relation(2)] WHERE id = 'o1'");
+    expect_rows(&db, "SELECT customer, stops FROM orders WHERE id = 'o1'",
+                "[[{\"was\":\"Al\",\"list\":[10.0,2,{\"deep\":[\"PT1H\"]}],\"flag\":true},[1,2]]]");
+    expect_rows(&db, "BEGIN; UPDATE orders SET customer = { n: [n], a: NULL } WHERE id = 'o2'; SELECT customer FROM orders WHERE id = 'o2'; COMMIT",
+                "[[{\"n\":[null],\"a\":null}]]");
+    must_run(&db, "UPDATE orders SET stops = [relation(3), relation(4)], helper = relation('d3') WHERE id = 'o2'");
+    must_run(&db, "UPDATE orders SET stops += stops WHERE id = 'o2'");
+    expect_rows(&db, "SELECT stops, helper FROM orders WHERE id = 'o2'", "[[[3,4,3,4],\"d3\"]]");
+    must_run(&db, "INSERT INTO trips { id: 1, driver: relation('d1'), guides: [] }");
+    must_run(&db, "UPDATE trips SET guides = [driver, relation('d2'), driver] WHERE id = 1");
+    expect_rows(&db, "SELECT guides FROM trips", "[[[\"d1\",\"d2\",\"d1\"]]]");
+}
+
+static void ids_may_be_uuids_in_any_case(void **state)
+{
+    (void)state;
+    must_run(&db, "CREATE RECORD things (id scalar uuid, other relation to things, data scalar bytes, at scalar time)");
+    must_run(&db, "INSERT INTO things { id: 'AAAAAAAA-BBBB-4CCC-8DDD-EEEEEEEEEEEE', data: 'aGk=', at: '2024-01-01T00:00:00Z' },"
+                  "{ id: '11111111-2222-4333-8444-555555555555', other: relation('aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee') }");
+    expect_rows(&db, "SELECT id, data, other.data, other.at FROM things WHERE id = '11111111-2222-4333-8444-555555555555'",
+                "[[\"11111111-2222-4333-8444-555555555555\",null,\"aGk=\",\"2024-01-01T00:00:00Z\"]]");
+    expect_error(&db, "INSERT INTO things { id: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee' }", Q_E_DUPLICATE_ID);
+    expect_count(&db, "UPDATE things SET at = at + duration('1d') WHERE id IN ('AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee', '11111111-2222-4333-8444-555555555555')", 2);
+    expect_rows(&db, "SELECT at, count(*) FROM things GROUP BY at, id, data ORDER BY at", "[[\"2024-01-02T00:00:00Z\",1],[null,1]]");
+    assert_int_equal(db.rounds, 1);
+}
+
 /* ---- blind writes ---- */
 
 static void a_blind_assumption_that_matters_is_looked_up(void **state)
@@ -361,6 +392,8 @@ int main(void)
         T(samples_of_one_transaction_follow_their_time),
         T(lists_grow_and_shrink),
         T(assignments_take_the_attribute_s_type),
+        T(documents_and_relations_are_built_from_attributes),
+        T(ids_may_be_uuids_in_any_case),
         T(a_blind_assumption_that_matters_is_looked_up),
         T(the_counts_of_a_rollback_are_read),
         T(a_required_target_is_checked_with_the_prepare),
