@@ -31,6 +31,7 @@ CFLAGS_ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -DQ_TEST
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -DQ_TEST_BUILD
 CFLAGS_cov     := -O0 -g --coverage -DQ_TEST_BUILD
 CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -DQ_TEST_BUILD
+CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
 CFLAGS_VARIANT := $(CFLAGS_$(VARIANT))
 ifeq ($(VARIANT),fuzz)
 CC := clang
@@ -133,6 +134,6 @@ help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20 | sort
 
 clean: ## remove what was built
-	rm -rf build/release build/asan build/ubsan build/tsan build/cov build/fuzz build/gen bin
+	rm -rf build/release build/asan build/ubsan build/tsan build/cov build/fuzz build/mutants build/gen bin
 
 -include $(DEPFILES)

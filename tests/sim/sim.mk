@@ -5,8 +5,6 @@ SIM_LIBS := workers coordinator quantaql wal schemas/wire schemas base
 SIM      := $(B)/tests/sim/sim
 DEPFILES += $(SIM_OBJ:.o=.d)
 
-CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
-
 $(SIM): $(SIM_OBJ) $(call libs,$(SIM_LIBS))
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
