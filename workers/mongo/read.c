@@ -45,22 +45,12 @@ static void add_pred(bson_t *all, uint32_t *count, const q_pred *p)
 
 static bool build_filter(const q_read *r, bson_t *filter)
 {
-    bson_t range, array, all = BSON_INITIALIZER;
-    char key[16];
+    bson_t range, all = BSON_INITIALIZER;
     uint32_t preds = 0;
     bool ok = true;
-    if (r->kind == Q_R_IDS || r->has_after) {
+    if (r->has_after) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, "_id", &range);
-        if (r->kind == Q_R_IDS) {
-            BSON_APPEND_ARRAY_BEGIN(&range, "$in", &array);
-            for (uint32_t i = 0; ok && i < r->id_count; i++) {
-                snprintf(key, sizeof key, "%u", i);
-                ok = mg_append_id(&array, key, &r->ids[i]);
-            }
-            bson_append_array_end(&range, &array);
-        } else {
-            ok = mg_append_id(&range, "$gt", &r->after);
-        }
+        ok = mg_append_id(&range, "$gt", &r->after);
         bson_append_document_end(filter, &range);
     }
     BSON_APPEND_DOCUMENT_BEGIN(filter, "_q_seq", &range);
@@ -69,7 +59,7 @@ static bool build_filter(const q_read *r, bson_t *filter)
     BSON_APPEND_DOCUMENT_BEGIN(filter, "_q_dead", &range);
     BSON_APPEND_BOOL(&range, "$exists", false);
     bson_append_document_end(filter, &range);
-    for (uint32_t i = 0; r->kind == Q_R_SCAN && i < r->pred_count; i++)
+    for (uint32_t i = 0; i < r->pred_count; i++)
         add_pred(&all, &preds, &r->preds[i]);
     if (preds)
         ok = ok && BSON_APPEND_ARRAY(filter, "$and", &all);
@@ -77,23 +67,13 @@ static bool build_filter(const q_read *r, bson_t *filter)
     return ok;
 }
 
-static void build_opts(const q_read *r, int64_t limit, bson_t *opts)
+static void append_projection(bson_t *to, const q_read *r)
 {
-    bson_t child;
-    BSON_APPEND_INT64(opts, "limit", limit);
-    BSON_APPEND_INT64(opts, "batchSize", limit);
-    BSON_APPEND_BOOL(opts, "singleBatch", true);
-    BSON_APPEND_DOCUMENT_BEGIN(opts, "projection", &child);
-    BSON_APPEND_INT32(&child, "_q_seq", 1);
-    BSON_APPEND_INT32(&child, "_q_birth", 1);
+    BSON_APPEND_INT32(to, "_q_seq", 1);
+    BSON_APPEND_INT32(to, "_q_birth", 1);
+    BSON_APPEND_INT32(to, "_q_dead", 1);
     for (uint32_t i = 0; i < r->attr_count; i++)
-        bson_append_int32(&child, r->attrs[i].ptr, (int)r->attrs[i].len, 1);
-    bson_append_document_end(opts, &child);
-    if (r->kind == Q_R_SCAN) {
-        BSON_APPEND_DOCUMENT_BEGIN(opts, "sort", &child);
-        BSON_APPEND_INT32(&child, "_id", 1);
-        bson_append_document_end(opts, &child);
-    }
+        bson_append_int32(to, r->attrs[i].ptr, (int)r->attrs[i].len, 1);
 }
 
 static q_rc take_row(q_arena *arena, const bson_t *doc, const q_read *r, q_row *row, size_t *bytes, q_err *err)
@@ -112,47 +92,93 @@ static q_rc take_row(q_arena *arena, const bson_t *doc, const q_read *r, q_row *
     if (rc != Q_OK)
         return rc;
     *bytes += doc->len; /* BSON is the larger form: the bound also keeps a page below what the server puts into one batch */
-    row->seq = bson_iter_init_find(&it, doc, "_q_seq") ? (uint64_t)bson_iter_as_int64(&it) : 0;
-    row->birth = bson_iter_init_find(&it, doc, "_q_birth") ? (uint64_t)bson_iter_as_int64(&it) : 0;
+    row->seq = mg_number(doc, "_q_seq");
+    row->birth = mg_number(doc, "_q_birth");
     row->values = values;
     return Q_OK;
 }
 
-/* A server answers one batch of at most 16 MB: what it held back comes with the next page. */
-static q_rc take_rows(q_arena *arena, mongoc_cursor_t *cursor, const q_read *r, size_t most, q_rows *out, q_err *err)
+typedef struct taking { q_arena *arena; const q_read *read; q_rows *out; q_row *rows; size_t cap, bytes; } taking;
+
+/* One document becomes a row; Q_END: a scan's page is full without it. */
+static q_rc take(void *ctx, const bson_t *doc, q_err *err)
 {
-    const bson_t *doc;
-    bson_error_t error;
-    size_t bytes = 0, cap = most < 1024 ? most : 1024;
+    taking *t = ctx;
+    const q_read *r = t->read;
+    q_stored stored = mg_stored_of(doc);
     bool scan = r->kind == Q_R_SCAN;
-    q_row *rows = Q_NEW_ARRAY(arena, q_row, cap + 1);
-    q_rc rc = rows ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "the rows don't fit into memory");
-    while (rc == Q_OK && mongoc_cursor_next(cursor, &doc)) {
-        if (scan && out->count == r->limit) {
-            out->more = true;
-            break;
-        }
-        if (out->count == cap) {
-            q_row *more = Q_NEW_ARRAY(arena, q_row, 2 * cap + 1);
-            if (!more)
-                return q_err_set(err, Q_E_LIMIT_MEMORY, "the rows don't fit into memory");
-            memcpy(more, rows, out->count * sizeof *more);
-            rows = more;
-            cap *= 2;
-        }
-        rc = take_row(arena, doc, r, &rows[out->count], &bytes, err);
-        if (rc == Q_OK && bytes > Q_READ_MAX_BYTES && !scan)
-            rc = q_err_set(err, Q_E_RESULT_TOO_LARGE, "the rows read are larger than %d bytes", Q_READ_MAX_BYTES);
-        if (rc == Q_OK && bytes > Q_READ_MAX_BYTES && out->count > 0) {
-            out->more = true;
-            break;
-        }
-        if (rc == Q_OK)
-            out->count++;
+    if (!q_rule_visible(&stored, r->incarnation))
+        return Q_OK;
+    if (scan && t->out->count == r->limit) {
+        t->out->more = true;
+        return Q_END;
     }
-    out->rows = rows;
-    if (rc == Q_OK && mongoc_cursor_error(cursor, &error))
-        rc = mg_error(&error, "reading", err);
+    if (t->out->count == t->cap) {
+        size_t cap = t->cap ? 2 * t->cap : 16;
+        q_row *more = Q_NEW_ARRAY(t->arena, q_row, cap);
+        if (!more)
+            return q_err_set(err, Q_E_LIMIT_MEMORY, "the rows don't fit into memory");
+        if (t->out->count)
+            memcpy(more, t->rows, t->out->count * sizeof *more);
+        t->rows = more;
+        t->cap = cap;
+    }
+    q_rc rc = take_row(t->arena, doc, r, &t->rows[t->out->count], &t->bytes, err);
+    if (rc == Q_OK && t->bytes > Q_READ_MAX_BYTES && !scan)
+        return q_err_set(err, Q_E_RESULT_TOO_LARGE, "the rows read are larger than %d bytes", Q_READ_MAX_BYTES);
+    if (rc == Q_OK && t->bytes > Q_READ_MAX_BYTES && t->out->count > 0) {
+        t->out->more = true;
+        return Q_END;
+    }
+    if (rc == Q_OK)
+        t->out->count++;
+    return rc;
+}
+
+static q_rc read_ids(q_engine *e, mongoc_collection_t *c, taking *t, q_err *err)
+{
+    const q_read *r = t->read;
+    bson_t projection = BSON_INITIALIZER;
+    const q_value **ids = Q_NEW_ARRAY(t->arena, const q_value *, r->id_count + 1);
+    if (!ids)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "the rows don't fit into memory");
+    for (uint32_t i = 0; i < r->id_count; i++)
+        ids[i] = &r->ids[i];
+    append_projection(&projection, r);
+    q_rc rc = mg_find_ids(e, c, ids, mg_distinct(ids, r->id_count), &projection, take, t, err);
+    bson_destroy(&projection);
+    return rc;
+}
+
+/* A server answers one batch of at most 16 MB, which is more than a page has: what it held back comes with the next page. */
+static q_rc scan(mongoc_collection_t *c, taking *t, q_err *err)
+{
+    const q_read *r = t->read;
+    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, child;
+    bson_error_t error;
+    const bson_t *doc;
+    q_rc rc = build_filter(r, &filter) ? Q_OK : q_err_set(err, Q_E_INTERNAL, "mongo: an id that can't be BSON");
+    BSON_APPEND_INT64(&opts, "limit", (int64_t)r->limit + 1);
+    BSON_APPEND_INT64(&opts, "batchSize", (int64_t)r->limit + 1);
+    BSON_APPEND_BOOL(&opts, "singleBatch", true);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
+    append_projection(&child, r);
+    bson_append_document_end(&opts, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&opts, "sort", &child);
+    BSON_APPEND_INT32(&child, "_id", 1);
+    bson_append_document_end(&opts, &child);
+    if (rc == Q_OK) {
+        mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, &filter, &opts, NULL);
+        while (rc == Q_OK && mongoc_cursor_next(cursor, &doc))
+            rc = take(t, doc, err);
+        if (rc == Q_END)
+            rc = Q_OK;
+        if (rc == Q_OK && mongoc_cursor_error(cursor, &error))
+            rc = mg_error(&error, "reading", err);
+        mongoc_cursor_destroy(cursor);
+    }
+    bson_destroy(&filter);
+    bson_destroy(&opts);
     return rc;
 }
 
@@ -161,22 +187,10 @@ q_rc mg_read(q_engine *e, q_arena *arena, const q_read *read, q_rows *out, q_err
     if (read->kind == Q_R_REFERRERS)
         return q_err_set(err, Q_E_INTERNAL, "MongoDB holds no relations");
     *out = (q_rows){ .read_id = read->read_id, .attr_count = read->attr_count };
-    if (read->kind == Q_R_IDS && read->id_count == 0)
-        return Q_OK;
-    size_t most = read->kind == Q_R_IDS ? read->id_count : (size_t)read->limit + 1;
-    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER;
-    q_rc rc = Q_OK;
-    if (!build_filter(read, &filter))
-        rc = q_err_set(err, Q_E_INTERNAL, "mongo: an id that can't be BSON");
-    build_opts(read, (int64_t)most, &opts);
-    if (rc == Q_OK) {
-        mongoc_collection_t *c = mg_collection(e, read->bucket, read->record);
-        mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, &filter, &opts, NULL);
-        rc = take_rows(arena, cursor, read, most, out, err);
-        mongoc_cursor_destroy(cursor);
-        mongoc_collection_destroy(c);
-    }
-    bson_destroy(&filter);
-    bson_destroy(&opts);
+    taking t = { .arena = arena, .read = read, .out = out };
+    mongoc_collection_t *c = mg_collection(e, read->bucket, read->record);
+    q_rc rc = read->kind == Q_R_IDS ? read_ids(e, c, &t, err) : scan(c, &t, err);
+    mongoc_collection_destroy(c);
+    out->rows = t.rows;
     return rc;
 }

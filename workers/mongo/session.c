@@ -15,11 +15,23 @@ static void init(void)
     mongoc_log_set_handler(NULL, NULL); /* what goes wrong comes back as an error */
 }
 
+/* Codes: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml. */
+static bool passes_by_itself(uint32_t code)
+{
+    static const uint32_t codes[] = { 6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436 }; /* unreachable, shutting down, no primary */
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
+/* What the server said about this very request is no sign that it is down: the worker then looks which transaction it doesn't take. */
 q_rc mg_error(const bson_error_t *e, const char *doing, q_err *err)
 {
     bool setting = e->domain == MONGOC_ERROR_CLIENT && e->code == MONGOC_ERROR_CLIENT_AUTHENTICATE;
     setting = setting || (e->domain == MONGOC_ERROR_SERVER && (e->code == 13 || e->code == 18));
-    q_err_set(err, setting ? Q_E_ENGINE_REFUSED : Q_E_ENGINE_DOWN, "mongo: %s: %s", doing, e->message);
+    bool refused = setting || (e->domain == MONGOC_ERROR_SERVER && !passes_by_itself(e->code));
+    q_err_set(err, refused ? Q_E_ENGINE_REFUSED : Q_E_ENGINE_DOWN, "mongo: %s: %s", doing, e->message);
     if (setting)
         q_err_hint(err, "check engines.mongo.uri, user and password in quanta.yaml");
     return setting ? Q_FAIL : Q_RETRY;
@@ -80,10 +92,13 @@ static q_rc mg_open(const q_engine_config *config, q_engine **out, q_err *err)
     mongoc_write_concern_set_journal(concern, true);
     mongoc_client_set_write_concern(e->client, concern);
     mongoc_write_concern_destroy(concern);
-    bson_t ping = BSON_INITIALIZER;
-    BSON_APPEND_INT32(&ping, "ping", 1);
-    bool ok = mongoc_client_command_simple(e->client, "admin", &ping, NULL, NULL, &error);
-    bson_destroy(&ping);
+    bson_t ask = BSON_INITIALIZER, info;
+    bson_iter_t it;
+    BSON_APPEND_INT32(&ask, "buildInfo", 1);
+    bool ok = mongoc_client_command_simple(e->client, "admin", &ask, NULL, &info, &error);
+    e->scans = ok && bson_iter_init_find(&it, &info, "ferretdbVersion");
+    bson_destroy(&ask);
+    bson_destroy(&info);
     if (!ok) {
         q_rc rc = mg_error(&error, "connecting", err);
         mg_close(e);
@@ -95,12 +110,6 @@ static q_rc mg_open(const q_engine_config *config, q_engine **out, q_err *err)
 
 /* ---- one document of our own ---- */
 
-static uint64_t number(const bson_t *doc, const char *name)
-{
-    bson_iter_t it;
-    return bson_iter_init_find(&it, doc, name) ? (uint64_t)bson_iter_as_int64(&it) : 0;
-}
-
 static void object_id(char *out, size_t size, q_slice bucket, q_slice record)
 {
     snprintf(out, size, "%.*s/%.*s", Q_SLICE_FMT(bucket), Q_SLICE_FMT(record));
@@ -108,47 +117,42 @@ static void object_id(char *out, size_t size, q_slice bucket, q_slice record)
 
 static q_named named_of(const bson_t *doc)
 {
-    return (q_named){ .created = number(doc, "created"), .dropped = number(doc, "dropped"), .ddl = number(doc, "ddl") };
+    return (q_named){ .created = mg_number(doc, "created"), .dropped = mg_number(doc, "dropped"), .ddl = mg_number(doc, "ddl") };
+}
+
+typedef struct recall { const char *bucket_id, *record_id; mg_known *known; } recall;
+
+static q_rc take_known(void *ctx, const bson_t *doc, q_err *err)
+{
+    recall *r = ctx;
+    bson_iter_t it;
+    const char *id = bson_iter_init_find(&it, doc, "_id") ? bson_iter_utf8(&it, NULL) : NULL;
+    (void)err;
+    if (!id)
+        return Q_OK;
+    if (!strcmp(id, "state"))
+        r->known->state = (q_engine_state){ .cluster = mg_number(doc, "cluster"), .epoch = mg_number(doc, "epoch"),
+                                            .applied_high = mg_number(doc, "applied_high"), .applied_below = mg_number(doc, "applied_below") };
+    if (!strcmp(id, r->bucket_id))
+        r->known->bucket = named_of(doc);
+    if (!strcmp(id, r->record_id))
+        r->known->record = named_of(doc);
+    return Q_OK;
 }
 
 q_rc mg_look_up(q_engine *e, q_slice bucket, q_slice record, mg_known *out, q_err *err)
 {
     char bucket_id[2 * Q_MAX_NAME_BYTES + 2], record_id[2 * Q_MAX_NAME_BYTES + 2];
-    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, in, array;
-    const bson_t *doc;
-    bson_error_t error;
-    bson_iter_t it;
-    *out = (mg_known){ 0 };
     object_id(bucket_id, sizeof bucket_id, bucket, Q_SLICE_NONE);
     object_id(record_id, sizeof record_id, bucket, record);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &array);
-    BSON_APPEND_UTF8(&array, "0", "state");
-    BSON_APPEND_UTF8(&array, "1", bucket_id);
-    BSON_APPEND_UTF8(&array, "2", record_id);
-    bson_append_array_end(&in, &array);
-    bson_append_document_end(&filter, &in);
-    BSON_APPEND_INT64(&opts, "limit", 3);
-    BSON_APPEND_BOOL(&opts, "singleBatch", true);
+    const q_value names[3] = { { .type = Q_T_STRING, .s = Q_SLICE_LIT("state") }, { .type = Q_T_STRING, .s = q_slice_cstr(bucket_id) },
+                               { .type = Q_T_STRING, .s = q_slice_cstr(record_id) } };
+    const q_value *ids[3] = { &names[0], &names[1], &names[2] };
+    recall r = { record.len || bucket.len ? bucket_id : "", record.len ? record_id : "", out };
+    *out = (mg_known){ 0 };
     mongoc_collection_t *c = own(e);
-    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, &filter, &opts, NULL);
-    while (mongoc_cursor_next(cursor, &doc)) {
-        const char *id = bson_iter_init_find(&it, doc, "_id") ? bson_iter_utf8(&it, NULL) : NULL;
-        if (!id)
-            continue;
-        if (!strcmp(id, "state"))
-            out->state = (q_engine_state){ .cluster = number(doc, "cluster"), .epoch = number(doc, "epoch"),
-                                           .applied_high = number(doc, "applied_high"), .applied_below = number(doc, "applied_below") };
-        if (!strcmp(id, bucket_id))
-            out->bucket = named_of(doc);
-        if (record.len && !strcmp(id, record_id))
-            out->record = named_of(doc);
-    }
-    q_rc rc = mongoc_cursor_error(cursor, &error) ? mg_error(&error, "reading its own state", err) : Q_OK;
-    mongoc_cursor_destroy(cursor);
+    q_rc rc = mg_find_ids(e, c, ids, record.len ? 3 : bucket.len ? 2 : 1, NULL, take_known, &r, err);
     mongoc_collection_destroy(c);
-    bson_destroy(&filter);
-    bson_destroy(&opts);
     return rc;
 }
 
@@ -175,14 +179,19 @@ static q_rc load_state(q_engine *e, q_engine_state *state, q_err *err)
     return rc;
 }
 
+q_rc mg_refuse_lower(const q_engine_state *state, uint64_t epoch, q_err *err)
+{
+    if (state->epoch <= epoch)
+        return Q_OK;
+    return q_err_set(err, Q_E_ENGINE_REFUSED, "mongo remembers epoch %llu, higher than %llu: a newer coordinator is at work",
+                     (unsigned long long)state->epoch, (unsigned long long)epoch);
+}
+
 q_rc mg_check_epoch(q_engine *e, uint64_t epoch, q_err *err)
 {
     q_engine_state state;
     q_rc rc = load_state(e, &state, err);
-    if (rc == Q_OK && state.epoch > epoch)
-        return q_err_set(err, Q_E_ENGINE_REFUSED, "mongo remembers epoch %llu, higher than %llu", (unsigned long long)state.epoch,
-                         (unsigned long long)epoch);
-    return rc;
+    return rc == Q_OK ? mg_refuse_lower(&state, epoch, err) : rc;
 }
 
 static q_rc mg_fence(q_engine *e, uint64_t epoch, q_engine_state *state, q_err *err)
@@ -195,9 +204,8 @@ static q_rc mg_fence(q_engine *e, uint64_t epoch, q_engine_state *state, q_err *
         q_err_hint(err, "point engines.mongo.uri at a server of its own");
         return Q_FAIL;
     }
-    if (state->epoch > epoch)
-        return q_err_set(err, Q_E_ENGINE_REFUSED, "mongo remembers epoch %llu, higher than %llu: a newer coordinator is at work",
-                         (unsigned long long)state->epoch, (unsigned long long)epoch);
+    if (mg_refuse_lower(state, epoch, err) != Q_OK)
+        return Q_FAIL;
     mongoc_collection_t *c = own(e);
     bson_t fields = BSON_INITIALIZER, raise = BSON_INITIALIZER;
     BSON_APPEND_INT64(&fields, "cluster", (int64_t)e->cluster);
@@ -286,12 +294,14 @@ static q_rc remember_dropped_records(q_engine *e, q_slice bucket, uint64_t seq, 
     return rc;
 }
 
-q_rc mg_apply_ddl(q_engine *e, const q_ddl *d, uint64_t incarnation, uint64_t seq, q_err *err)
+q_rc mg_apply_ddl(q_engine *e, uint64_t epoch, const q_ddl *d, uint64_t incarnation, uint64_t seq, q_err *err)
 {
     bool bucket = d->kind == Q_DDL_CREATE_BUCKET || d->kind == Q_DDL_DROP_BUCKET;
     q_slice record = bucket ? Q_SLICE_NONE : d->record;
     mg_known known;
     q_rc rc = mg_look_up(e, d->bucket, record, &known, err);
+    if (rc == Q_OK)
+        rc = mg_refuse_lower(&known.state, epoch, err);
     q_named named = bucket ? known.bucket : known.record;
     if (rc != Q_OK || !q_rule_apply_ddl(&named, seq))
         return rc;

@@ -7,7 +7,9 @@
 #include <msgpack.h>
 #include <stdio.h>
 
-enum { MAX_BSON_DEPTH = Q_MAX_DOC_DEPTH + 2 };
+/* An array directly inside an array is stored as {"%a": […]}: some servers of the protocol refuse nested arrays (FerretDB: "nested
+ * arrays are not supported"). A key of a user's own with a '%' is escaped, so it can't be taken for this one. */
+#define NESTED_ARRAY "%a"
 
 /* ---- ids ---- */
 
@@ -96,6 +98,22 @@ static void unescape_key(const char *key, size_t len, q_buf *out)
 
 static bool append(bson_t *to, const char *key, int key_len, const msgpack_object *o);
 
+static bool append_items(bson_t *to, const char *key, int key_len, const msgpack_object_array *a)
+{
+    bson_t child, wrapped;
+    char number[16];
+    bool ok = bson_append_array_begin(to, key, key_len, &child);
+    for (uint32_t i = 0; ok && i < a->size; i++) {
+        int n = snprintf(number, sizeof number, "%u", i);
+        if (a->ptr[i].type == MSGPACK_OBJECT_ARRAY)
+            ok = bson_append_document_begin(&child, number, n, &wrapped) && append(&wrapped, NESTED_ARRAY, -1, &a->ptr[i]) &&
+                 bson_append_document_end(&child, &wrapped);
+        else
+            ok = append(&child, number, n, &a->ptr[i]);
+    }
+    return ok && bson_append_array_end(to, &child);
+}
+
 static bool append_key(bson_t *to, q_slice key, const msgpack_object *o)
 {
     if (plain_key(key.ptr, key.len))
@@ -109,7 +127,6 @@ static bool append_key(bson_t *to, q_slice key, const msgpack_object *o)
 static bool append(bson_t *to, const char *key, int key_len, const msgpack_object *o)
 {
     bson_t child;
-    char number[16];
     bool ok = true;
     switch (o->type) {
     case MSGPACK_OBJECT_NIL: return bson_append_null(to, key, key_len);
@@ -119,13 +136,7 @@ static bool append(bson_t *to, const char *key, int key_len, const msgpack_objec
     case MSGPACK_OBJECT_FLOAT32:
     case MSGPACK_OBJECT_FLOAT64: return bson_append_double(to, key, key_len, o->via.f64);
     case MSGPACK_OBJECT_STR: return bson_append_utf8(to, key, key_len, o->via.str.size ? o->via.str.ptr : "", (int)o->via.str.size);
-    case MSGPACK_OBJECT_ARRAY:
-        ok = bson_append_array_begin(to, key, key_len, &child);
-        for (uint32_t i = 0; ok && i < o->via.array.size; i++) {
-            int n = snprintf(number, sizeof number, "%u", i);
-            ok = append(&child, number, n, &o->via.array.ptr[i]);
-        }
-        return ok && bson_append_array_end(to, &child);
+    case MSGPACK_OBJECT_ARRAY: return append_items(to, key, key_len, &o->via.array);
     case MSGPACK_OBJECT_MAP:
         ok = bson_append_document_begin(to, key, key_len, &child);
         for (uint32_t i = 0; ok && i < o->via.map.size; i++) {
@@ -174,13 +185,20 @@ static bool pack_key(msgpack_packer *p, const char *key, size_t len)
     return ok;
 }
 
+/* Is it an array that stands directly inside one? Then `inside` is the array itself. */
+static bool nested_array(const bson_iter_t *it, bson_iter_t *inside)
+{
+    return BSON_ITER_HOLDS_DOCUMENT(it) && bson_iter_recurse(it, inside) && bson_iter_next(inside) && BSON_ITER_HOLDS_ARRAY(inside) &&
+           !strcmp(bson_iter_key(inside), NESTED_ARRAY);
+}
+
 static bool pack(msgpack_packer *p, const bson_iter_t *it, int depth)
 {
-    bson_iter_t child;
+    bson_iter_t child, inside;
     uint32_t len;
     const char *text;
     size_t n = 0;
-    if (depth > MAX_BSON_DEPTH)
+    if (depth > Q_MAX_DOC_DEPTH)
         return false;
     switch (bson_iter_type(it)) {
     case BSON_TYPE_NULL: return msgpack_pack_nil(p) == 0;
@@ -205,7 +223,7 @@ static bool pack(msgpack_packer *p, const bson_iter_t *it, int depth)
             size_t key_len = bson_iter_key_len(&child);
             if (map && !pack_key(p, key, key_len))
                 return false;
-            if (!pack(p, &child, depth + 1))
+            if (!pack(p, !map && nested_array(&child, &inside) ? &inside : &child, depth + 1))
                 return false;
         }
         return true;

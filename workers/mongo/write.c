@@ -1,117 +1,12 @@
-/* Prepare and commit. A prepare checks and writes nothing. A commit reads what is stored of a batch's keys in one query per collection,
- * decides by workers/rules.h, and writes with one bulk per collection: new parts by insert, which is 30 times cheaper than one by one.
- * Each update's filter has the seq check again: on a server that compares and sets atomically a zombie's late write meets it there. */
+/* Prepare and commit. A prepare checks and writes nothing. A commit inserts what is new without looking, reads what is stored of the other
+ * keys, decides by workers/rules.h, and writes with one bulk per collection. Each update's filter has the seq check again where the server
+ * compares and sets atomically: a zombie's late write meets it there. */
 #include "workers/mongo/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIND_IDS = 1000, FLUSH_ITEMS = 5000 };
-
-/* ---- what is stored ---- */
-
-static uint64_t number(const bson_t *doc, const char *name)
-{
-    bson_iter_t it;
-    return bson_iter_init_find(&it, doc, name) ? (uint64_t)bson_iter_as_int64(&it) : 0;
-}
-
-static void take_stored(const bson_t *doc, const q_value *const *ids, size_t n, q_stored *out, q_arena *arena)
-{
-    bson_iter_t it;
-    q_value id;
-    q_err ignored = Q_ERR_INIT; /* an _id that isn't ours equals none of ours */
-    if (!bson_iter_init_find(&it, doc, "_id") || mg_id(arena, &it, &id, &ignored) != Q_OK)
-        return;
-    q_stored s = { .present = true, .seq = number(doc, "_q_seq"), .birth = number(doc, "_q_birth") };
-    s.dead = bson_iter_init_find(&it, doc, "_q_dead") && bson_iter_as_bool(&it);
-    for (size_t i = 0; i < n; i++)
-        if (q_value_same(ids[i], &id))
-            out[i] = s;
-}
-
-/* The ids of one query, sorted, so that each answer finds its places by bisection. */
-typedef struct place { const q_value *id; size_t index; } place;
-static int by_id(const void *va, const void *vb)
-{
-    const q_value *a = ((const place *)va)->id, *b = ((const place *)vb)->id;
-    return a->type != b->type ? (a->type > b->type) - (a->type < b->type) : q_value_cmp(a, b);
-}
-
-static q_rc find_stored(mongoc_collection_t *c, place *places, size_t n, q_stored *out, q_err *err)
-{
-    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, in, array, projection;
-    bool ok = true;
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &array);
-    for (size_t i = 0; ok && i < n; i++) {
-        char key[24];
-        snprintf(key, sizeof key, "%zu", i);
-        ok = mg_append_id(&array, key, places[i].id);
-    }
-    bson_append_array_end(&in, &array);
-    bson_append_document_end(&filter, &in);
-    /* A single batch: a cursor left open by a killed client wedges some servers of the protocol. */
-    BSON_APPEND_INT64(&opts, "limit", (int64_t)n);
-    BSON_APPEND_BOOL(&opts, "singleBatch", true);
-    BSON_APPEND_INT64(&opts, "batchSize", (int64_t)n);
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &projection);
-    BSON_APPEND_INT32(&projection, "_q_seq", 1);
-    BSON_APPEND_INT32(&projection, "_q_birth", 1);
-    BSON_APPEND_INT32(&projection, "_q_dead", 1);
-    bson_append_document_end(&opts, &projection);
-    q_arena *arena = q_arena_new(0);
-    q_rc rc = ok && arena ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    if (rc == Q_OK) {
-        mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, &filter, &opts, NULL);
-        const bson_t *doc;
-        bson_error_t error;
-        while (mongoc_cursor_next(cursor, &doc)) {
-            bson_iter_t it;
-            q_value id;
-            q_err ignored = Q_ERR_INIT; /* an _id that isn't ours equals none of ours */
-            if (!bson_iter_init_find(&it, doc, "_id") || mg_id(arena, &it, &id, &ignored) != Q_OK)
-                continue;
-            place key = { &id, 0 }, *found = bsearch(&key, places, n, sizeof *places, by_id);
-            if (!found)
-                continue;
-            const q_value *one = found->id;
-            take_stored(doc, &one, 1, &out[found->index], arena);
-        }
-        if (mongoc_cursor_error(cursor, &error))
-            rc = mg_error(&error, "reading parts", err);
-        mongoc_cursor_destroy(cursor);
-    }
-    q_arena_free(arena);
-    bson_destroy(&filter);
-    bson_destroy(&opts);
-    return rc;
-}
-
-q_rc mg_stored(q_engine *e, mongoc_collection_t *c, const q_value *const *ids, size_t n, q_stored *out, q_err *err)
-{
-    place places[FIND_IDS];
-    q_rc rc = Q_OK;
-    (void)e;
-    memset(out, 0, n * sizeof *out);
-    for (size_t from = 0; rc == Q_OK && from < n; from += FIND_IDS) {
-        size_t count = 0, end = n - from < FIND_IDS ? n : from + FIND_IDS;
-        for (size_t i = from; i < end; i++)
-            places[count++] = (place){ ids[i], i };
-        qsort(places, count, sizeof *places, by_id);
-        size_t unique = 0;
-        for (size_t i = 0; i < count; i++)
-            if (unique == 0 || by_id(&places[unique - 1], &places[i]) != 0)
-                places[unique++] = places[i];
-        rc = find_stored(c, places, unique, out, err);
-        /* The same id asked for twice: the same answer. */
-        for (size_t i = from; i < end; i++) {
-            place key = { ids[i], 0 }, *found = bsearch(&key, places, unique, sizeof *places, by_id);
-            out[i] = out[found->index];
-        }
-    }
-    return rc;
-}
+enum { FLUSH_ITEMS = 5000 };
 
 /* ---- a batch's items, by collection ---- */
 
@@ -139,16 +34,22 @@ static bool older_life(const mg_known *known, const work *w)
     return q_rule_stale_incarnation(&known->bucket, w->bucket_incarnation) || q_rule_stale_incarnation(&known->record, w->item->incarnation);
 }
 
-/* The stored state of n items, all of one collection, and the names'. */
-static q_rc look(q_engine *e, q_arena *arena, mongoc_collection_t *c, const work *first, size_t n, q_stored *stored, mg_known *known, q_err *err)
+/* The stored state of n items, all of one collection. */
+static q_rc look(q_engine *e, q_arena *arena, mongoc_collection_t *c, const work *first, size_t n, q_stored *stored, q_err *err)
 {
     const q_value **ids = Q_NEW_ARRAY(arena, const q_value *, n);
     if (!ids)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++)
         ids[i] = &first[i].item->id;
-    q_rc rc = mg_look_up(e, first->bucket, first->item->record, known, err);
-    return rc == Q_OK ? mg_stored(e, c, ids, n, stored, err) : rc;
+    return mg_stored(e, arena, c, ids, n, stored, err);
+}
+
+/* The epoch, and the names of a collection. */
+static q_rc look_at_names(q_engine *e, uint64_t epoch, const work *one, mg_known *known, q_err *err)
+{
+    q_rc rc = mg_look_up(e, one->bucket, one->item->record, known, err);
+    return rc == Q_OK ? mg_refuse_lower(&known->state, epoch, err) : rc;
 }
 
 /* ---- prepare ---- */
@@ -175,14 +76,16 @@ static void say_no(q_vote *vote, q_no no, uint32_t item, const char *text)
 }
 
 /* Votes on items of one collection. */
-static q_rc vote_group(q_engine *e, q_arena *arena, const work *first, size_t n, q_vote *votes, q_err *err)
+static q_rc vote_group(q_engine *e, q_arena *arena, uint64_t epoch, const work *first, size_t n, q_vote *votes, q_err *err)
 {
     q_stored *stored = Q_NEW_ARRAY(arena, q_stored, n);
     mg_known known;
     if (!stored)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    q_rc rc = look_at_names(e, epoch, first, &known, err);
     mongoc_collection_t *c = mg_collection(e, first->bucket, first->item->record);
-    q_rc rc = look(e, arena, c, first, n, stored, &known, err);
+    if (rc == Q_OK)
+        rc = look(e, arena, c, first, n, stored, err);
     mongoc_collection_destroy(c);
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         const char *why = refused(first[i].item);
@@ -195,11 +98,13 @@ static q_rc vote_group(q_engine *e, q_arena *arena, const work *first, size_t n,
     return rc;
 }
 
-static q_rc vote_ddl(q_engine *e, const q_item *item, uint64_t seq, uint32_t index, q_vote *vote, q_err *err)
+static q_rc vote_ddl(q_engine *e, uint64_t epoch, const q_item *item, uint64_t seq, uint32_t index, q_vote *vote, q_err *err)
 {
     bool bucket = item->ddl.kind == Q_DDL_CREATE_BUCKET || item->ddl.kind == Q_DDL_DROP_BUCKET;
     mg_known known;
     q_rc rc = mg_look_up(e, item->ddl.bucket, bucket ? Q_SLICE_NONE : item->ddl.record, &known, err);
+    if (rc == Q_OK)
+        rc = mg_refuse_lower(&known.state, epoch, err);
     if (rc == Q_OK && q_rule_vote_ddl(bucket ? &known.bucket : &known.record, seq) != Q_NO_NONE)
         say_no(vote, Q_NO_STALE, index, "");
     return rc;
@@ -209,7 +114,7 @@ q_rc mg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
 {
     size_t count = 0, total = 0;
     q_writes *all = Q_NEW_ARRAY(arena, q_writes, n);
-    q_rc rc = all ? mg_check_epoch(e, epoch, err) : q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    q_rc rc = all ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         q_err bad = Q_ERR_INIT;
         votes[i] = (q_vote){ .seq = txns[i].seq };
@@ -220,13 +125,15 @@ q_rc mg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
         }
         total += all[i].count;
     }
+    if (rc == Q_OK && total == 0) /* otherwise it comes with the names */
+        rc = mg_check_epoch(e, epoch, err);
     work *list = rc == Q_OK ? Q_NEW_ARRAY(arena, work, total + 1) : NULL;
     if (rc == Q_OK && !list)
         rc = q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     for (size_t i = 0; rc == Q_OK && i < n; i++)
         for (uint32_t k = 0; rc == Q_OK && k < all[i].count; k++) {
             if (all[i].items[k].op == Q_I_DDL)
-                rc = vote_ddl(e, &all[i].items[k], txns[i].seq, k, &votes[i], err);
+                rc = vote_ddl(e, epoch, &all[i].items[k], txns[i].seq, k, &votes[i], err);
             else
                 list[count++] = (work){ all[i].bucket, all[i].bucket_incarnation, &all[i].items[k], txns[i].seq, i, k };
         }
@@ -235,7 +142,7 @@ q_rc mg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
     for (size_t from = 0, to; rc == Q_OK && from < count; from = to) {
         for (to = from + 1; to < count && same_collection(&list[from], &list[to]);)
             to++;
-        rc = vote_group(e, arena, &list[from], to - from, votes, err);
+        rc = vote_group(e, arena, epoch, &list[from], to - from, votes, err);
     }
     return rc;
 }
@@ -281,7 +188,7 @@ static bool append_merge(bson_t *update, const q_item *item, const q_stored *aft
 }
 
 /* One item into the bulk; *used tells whether it needed anything. */
-static bool add_to_bulk(mongoc_bulk_operation_t *bulk, const q_item *item, uint64_t seq, const q_stored *stored, bool *used)
+static bool add_to_bulk(q_engine *e, mongoc_bulk_operation_t *bulk, const q_item *item, uint64_t seq, const q_stored *stored, bool *used)
 {
     bson_t doc = BSON_INITIALIZER, filter = BSON_INITIALIZER, below;
     bson_error_t error;
@@ -294,8 +201,10 @@ static bool add_to_bulk(mongoc_bulk_operation_t *bulk, const q_item *item, uint6
         if (ok && !stored->present) {
             ok = mongoc_bulk_operation_insert_with_opts(bulk, &doc, NULL, &error);
         } else if (ok) {
-            ok = mg_append_id(&filter, "_id", &item->id) && BSON_APPEND_DOCUMENT_BEGIN(&filter, "_q_seq", &below) &&
-                 BSON_APPEND_INT64(&below, "$lt", (int64_t)seq) && bson_append_document_end(&filter, &below);
+            ok = mg_append_id(&filter, "_id", &item->id);
+            if (!e->scans)
+                ok = ok && BSON_APPEND_DOCUMENT_BEGIN(&filter, "_q_seq", &below) && BSON_APPEND_INT64(&below, "$lt", (int64_t)seq) &&
+                     bson_append_document_end(&filter, &below);
             if (ok && how == Q_AP_MERGE)
                 ok = mongoc_bulk_operation_update_one_with_opts(bulk, &filter, &doc, NULL, &error);
             else if (ok)
@@ -307,41 +216,108 @@ static bool add_to_bulk(mongoc_bulk_operation_t *bulk, const q_item *item, uint6
     return ok;
 }
 
-/* Items of one collection, each key at most once. */
-static q_rc apply_group(q_engine *e, q_arena *arena, const work *first, size_t n, q_err *err)
+/* Does a reply's writeErrors tell of duplicate keys only? Then `taken[i]` is set for the inserts that weren't done. */
+static bool only_duplicates(const bson_t *reply, bool *taken, size_t n)
 {
-    q_stored *stored = Q_NEW_ARRAY(arena, q_stored, n);
-    mg_known known;
-    bson_t opts = BSON_INITIALIZER;
-    bson_error_t error;
-    bool used = false, ok = true;
-    if (!stored)
-        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    mongoc_collection_t *c = mg_collection(e, first->bucket, first->item->record);
-    q_rc rc = look(e, arena, c, first, n, stored, &known, err);
-    if (rc == Q_OK) {
-        BSON_APPEND_BOOL(&opts, "ordered", false);
-        mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(c, &opts);
-        for (size_t i = 0; ok && i < n; i++)
-            if (!older_life(&known, &first[i]))
-                ok = add_to_bulk(bulk, first[i].item, first[i].seq, &stored[i], &used);
-        bson_t reply;
-        if (!ok) {
-            rc = q_err_set(err, Q_E_INTERNAL, "mongo: a part can't be written as BSON");
-        } else if (used) {
-            if (!mongoc_bulk_operation_execute(bulk, &reply, &error))
-                rc = mg_error(&error, "writing parts", err); /* also a key that another worker wrote meanwhile: looked at again */
-            bson_destroy(&reply);
-        }
-        mongoc_bulk_operation_destroy(bulk);
+    bson_iter_t it, one, field;
+    if (!bson_iter_init_find(&it, reply, "writeErrors") || !bson_iter_recurse(&it, &one))
+        return false;
+    size_t found = 0;
+    for (; bson_iter_next(&one); found++) {
+        int64_t index = bson_iter_recurse(&one, &field) && bson_iter_find(&field, "index") ? bson_iter_as_int64(&field) : -1;
+        int64_t code = bson_iter_recurse(&one, &field) && bson_iter_find(&field, "code") ? bson_iter_as_int64(&field) : 0;
+        if (code != 11000 || index < 0 || (size_t)index >= n)
+            return false;
+        taken[index] = true;
     }
-    bson_destroy(&opts);
-    mongoc_collection_destroy(c);
-    return rc == Q_FAIL ? Q_RETRY : rc;
+    return found > 0;
 }
 
+/* INSERTs go in without looking first, since a key that is stored refuses them: what was refused comes back in `later`. */
+static q_rc insert_new(q_engine *e, q_arena *arena, mongoc_collection_t *c, work *list, size_t n, work *later, size_t *left, q_err *err)
+{
+    bson_t opts = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    const q_stored none = { 0 };
+    work *sent = Q_NEW_ARRAY(arena, work, n);
+    bool *taken = Q_NEW_ARRAY(arena, bool, n), ok = sent && taken, used;
+    size_t count = 0;
+    BSON_APPEND_BOOL(&opts, "ordered", false);
+    mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(c, &opts);
+    for (size_t i = 0; ok && i < n; i++) {
+        if (list[i].item->op != Q_I_PUT || !list[i].item->full) {
+            later[(*left)++] = list[i];
+            continue;
+        }
+        sent[count++] = list[i];
+        ok = add_to_bulk(e, bulk, list[i].item, list[i].seq, &none, &used);
+    }
+    q_rc rc = ok ? Q_OK : q_err_set(err, Q_E_INTERNAL, "mongo: a part can't be written as BSON");
+    if (ok && count) {
+        if (!mongoc_bulk_operation_execute(bulk, &reply, &error)) {
+            if (!only_duplicates(&reply, taken, count))
+                rc = mg_error(&error, "writing parts", err);
+            for (size_t i = 0; rc == Q_OK && i < count; i++)
+                if (taken[i])
+                    later[(*left)++] = sent[i];
+        }
+        bson_destroy(&reply);
+    }
+    mongoc_bulk_operation_destroy(bulk);
+    bson_destroy(&opts);
+    return rc;
+}
+
+static q_rc write_known(q_engine *e, q_arena *arena, mongoc_collection_t *c, const work *list, size_t n, q_err *err)
+{
+    q_stored *stored = Q_NEW_ARRAY(arena, q_stored, n);
+    bson_t opts = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    bool used = false, ok = true;
+    q_rc rc = stored ? look(e, arena, c, list, n, stored, err) : q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    BSON_APPEND_BOOL(&opts, "ordered", false);
+    mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(c, &opts);
+    for (size_t i = 0; rc == Q_OK && ok && i < n; i++)
+        ok = add_to_bulk(e, bulk, list[i].item, list[i].seq, &stored[i], &used);
+    if (!ok)
+        rc = q_err_set(err, Q_E_INTERNAL, "mongo: a part can't be written as BSON");
+    if (rc == Q_OK && used) {
+        if (!mongoc_bulk_operation_execute(bulk, &reply, &error))
+            rc = mg_error(&error, "writing parts", err); /* also a key that another worker wrote meanwhile: looked at again */
+        bson_destroy(&reply);
+    }
+    mongoc_bulk_operation_destroy(bulk);
+    bson_destroy(&opts);
+    return rc;
+}
+
+/* Items of one collection, each key at most once. */
+static q_rc apply_group(q_engine *e, q_arena *arena, uint64_t epoch, const work *first, size_t n, q_err *err)
+{
+    work *list = Q_NEW_ARRAY(arena, work, n), *later = Q_NEW_ARRAY(arena, work, n);
+    size_t count = 0, left = 0;
+    mg_known known;
+    if (!list || !later)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    q_rc rc = look_at_names(e, epoch, first, &known, err);
+    for (size_t i = 0; rc == Q_OK && i < n; i++)
+        if (!older_life(&known, &first[i]))
+            list[count++] = first[i];
+    mongoc_collection_t *c = mg_collection(e, first->bucket, first->item->record);
+    if (rc == Q_OK && count)
+        rc = insert_new(e, arena, c, list, count, later, &left, err);
+    if (rc == Q_OK && left)
+        rc = write_known(e, arena, c, later, left, err);
+    mongoc_collection_destroy(c);
+    return rc;
+}
+
+/* An item's id and its place in the list. */
+typedef struct place { const q_value *id; size_t index; } place;
+static int by_id(const void *va, const void *vb) { return mg_id_order(&((const place *)va)->id, &((const place *)vb)->id); }
+
 /* Writes what was collected. Later items of a key wait for the next round: in seq order. */
-static q_rc flush(q_engine *e, q_arena *arena, work *list, size_t count, q_err *err)
+static q_rc flush(q_engine *e, q_arena *arena, uint64_t epoch, work *list, size_t count, q_err *err)
 {
     q_rc rc = Q_OK;
     if (count)
@@ -378,7 +354,7 @@ static q_rc flush(q_engine *e, q_arena *arena, work *list, size_t count, q_err *
                 else
                     now[taken++] = left[i];
             }
-            rc = apply_group(e, arena, now, taken, err);
+            rc = apply_group(e, arena, epoch, now, taken, err);
             n = rest;
         }
     }
@@ -390,7 +366,8 @@ q_rc mg_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, cons
     size_t count = 0, cap = 0;
     uint64_t high = 0;
     work *list = NULL;
-    q_rc rc = mg_check_epoch(e, epoch, err);
+    bool checked = false; /* the epoch comes with the names */
+    q_rc rc = Q_OK;
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         q_writes all;
         rc = q_writes_decode(arena, txns[i].writes, &all, err);
@@ -398,15 +375,16 @@ q_rc mg_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, cons
             high = txns[i].seq;
         for (uint32_t k = 0; rc == Q_OK && k < all.count; k++) {
             const q_item *item = &all.items[k];
-            if (item->op == Q_I_DDL) { /* what came before it belongs to the life before it */
-                rc = flush(e, arena, list, count, err);
-                count = 0;
-                if (rc == Q_OK)
-                    rc = mg_apply_ddl(e, &item->ddl, item->incarnation, txns[i].seq, err);
-                continue;
-            }
             if (item->op == Q_I_CHECK)
                 continue;
+            checked = true;
+            if (item->op == Q_I_DDL) { /* what came before it belongs to the life before it */
+                rc = flush(e, arena, epoch, list, count, err);
+                count = 0;
+                if (rc == Q_OK)
+                    rc = mg_apply_ddl(e, epoch, &item->ddl, item->incarnation, txns[i].seq, err);
+                continue;
+            }
             if (count == cap) {
                 work *more = Q_NEW_ARRAY(arena, work, cap ? 2 * cap : 64);
                 if (!more)
@@ -419,12 +397,14 @@ q_rc mg_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, cons
             list[count++] = (work){ all.bucket, all.bucket_incarnation, item, txns[i].seq, i, k };
         }
         if (rc == Q_OK && count >= FLUSH_ITEMS) {
-            rc = flush(e, arena, list, count, err);
+            rc = flush(e, arena, epoch, list, count, err);
             count = 0;
         }
     }
     if (rc == Q_OK)
-        rc = flush(e, arena, list, count, err);
+        rc = flush(e, arena, epoch, list, count, err);
+    if (rc == Q_OK && !checked)
+        rc = mg_check_epoch(e, epoch, err);
     return rc == Q_OK ? mg_store_marks(e, high, below, err) : rc;
 }
 
