@@ -1,9 +1,9 @@
 /* admit.c - a message becomes a transaction: its position, its envelope, its identity, its plan, its locks. */
 #include "coordinator/state.h"
 
-#include <assert.h>
 #include <sodium.h>
-#include <stdio.h>
+
+#include "coordinator/resource.h"
 
 enum { MAX_PARTS = 64 }; /* messages of one read's result */
 
@@ -66,7 +66,7 @@ void q_core_fail_txn(q_core *c, q_txn *t, const q_err *err)
     q_core_fire(c, t, t->read_only ? Q_TPE_GIVE_UP : Q_TPE_ABORT, 0);
 }
 
-static void refuse(q_core *c, q_txn *t, const q_err *err)
+void q_core_refuse(q_core *c, q_txn *t, const q_err *err)
 {
     copy_error(t, err);
     t->status = "rejected";
@@ -74,8 +74,23 @@ static void refuse(q_core *c, q_txn *t, const q_err *err)
     q_core_fire(c, t, Q_TPE_REFUSED, 0);
 }
 
+/* One DDL of a bucket at a time, and those that wait for it (behind_ddl). */
+static q_rc lock_ddl(q_txn *t, q_err *err)
+{
+    q_lock_want *wants = Q_NEW_ARRAY(t->arena, q_lock_want, t->locks.count + 1);
+    q_slice resource = q_resource_ddl(t->arena, t->bucket_name);
+    if (!wants || !resource.ptr)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory for locks.");
+    if (t->locks.count)
+        memcpy(wants, t->locks.wants, t->locks.count * sizeof *wants);
+    wants[t->locks.count] = (q_lock_want){ Q_LL_BUCKET, Q_LM_X, Q_EN_BIT(Q_EN_POSTGRES), resource };
+    t->locks = (q_lockset){ t->locks.count + 1, wants };
+    return Q_OK;
+}
+
 static q_rc plan(q_core *c, q_txn *t, q_slice text, q_err *err)
 {
+    t->script = NULL;
     q_rc rc = q_ql_parse(t->arena, text, &t->script, err);
     if (rc == Q_OK)
         rc = q_ql_check(t->arena, t->script, t->catalog, t->in.bucket, t->in.params, t->in.param_count, err);
@@ -88,6 +103,8 @@ static q_rc plan(q_core *c, q_txn *t, q_slice text, q_err *err)
     rc = q_exec_plan(t->arena, t->catalog, t->script, &t->exec, &t->locks, err);
     if (rc != Q_OK)
         return rc;
+    if (t->ddl_script && lock_ddl(t, err) != Q_OK)
+        return Q_FAIL;
     if (t->read_only)
         q_exec_allow_parts(t->exec, MAX_PARTS);
     t->engines = q_exec_engines(t->exec);
@@ -130,6 +147,27 @@ static void lock(q_core *c, q_txn *t)
     }
 }
 
+/* What can't be said of the catalog as it is may be right when the DDL under way is over: `CREATE RECORD …` and its first INSERT may be sent
+ * one after the other. Waits behind the bucket's DDL, until its time limit at most; false when there is none. */
+static bool wait_for_ddl(q_core *c, q_txn *t, const q_err *why)
+{
+    q_err err = Q_ERR_INIT;
+    if (!t->script)
+        return false;
+    q_slice bucket = t->script->bucket.len ? t->script->bucket : t->in.bucket;
+    q_lock_want w = { Q_LL_BUCKET, Q_LM_S, Q_EN_BIT(Q_EN_POSTGRES), q_resource_ddl(t->arena, bucket) };
+    q_rc rc = w.resource.ptr ? q_locks_acquire(c->locks, (uint64_t)(uintptr_t)t, &(q_lockset){ 1, &w }, &err) : Q_FAIL;
+    if (rc == Q_OK)
+        q_locks_release(c->locks, (uint64_t)(uintptr_t)t, Q_ALL_ENGINES);
+    if (rc != Q_WAIT)
+        return false;
+    t->behind_ddl = true;
+    t->error = *why;
+    c->stats.lock_waits++;
+    q_core_fire(c, t, Q_TPE_QUEUED, 0);
+    return true;
+}
+
 /* B8: an engine not yet told the epoch gets no work; and without a durable epoch there are no seqs. */
 static bool may_run(const q_core *c, const q_txn *t)
 {
@@ -143,11 +181,13 @@ void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text)
         q_catalog_unref(t->catalog);
         t->catalog = q_catalog_ref(c->catalog);
     }
+    t->error.code = Q_E_NONE;
     q_rc rc = plan(c, t, text, &err);
     t->planned_ns = q_core_stopwatch(c);
     q_core_txn_count_bytes(c, t);
     if (rc != Q_OK && is_rejection(err.code)) {
-        refuse(c, t, &err);
+        if (!wait_for_ddl(c, t, &err))
+            q_core_refuse(c, t, &err);
     } else if (rc != Q_OK) {
         q_core_fail_txn(c, t, &err);
     } else if (!may_run(c, t)) {
@@ -226,7 +266,7 @@ static void identify(q_core *c, q_txn *t)
         return;
     case Q_SEEN_OTHER_BODY:
         q_err_set(&err, Q_E_REQUEST_ID_REUSED, "The request id %.*s was used before with another statement.", Q_SLICE_FMT(t->in.request_id));
-        refuse(c, t, &err);
+        q_core_refuse(c, t, &err);
         return;
     }
     if (!Q_SABOTAGED(c->config.sabotage, Q_SAB_DROP_DEDUPE)) {
@@ -272,5 +312,5 @@ void q_core_admit(q_core *c, const q_request *r)
         t->error = err;
         dead_letter(c, t, r);
     }
-    refuse(c, t, &err);
+    q_core_refuse(c, t, &err);
 }

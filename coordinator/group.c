@@ -162,8 +162,9 @@ static void add_decision(q_core *c, q_group *g, q_txn *t)
         .reply_topic = t->in.reply_topic,
         .reply_type = t->reply_type,
         .reply = t->reply,
-        .query = { t->script->text.ptr, t->script->text.len < Q_REC_QUERY_BYTES ? t->script->text.len : Q_REC_QUERY_BYTES },
     };
+    if (t->script) /* there is none when memory ended before the text was parsed */
+        d->query = (q_slice){ t->script->text.ptr, t->script->text.len < Q_REC_QUERY_BYTES ? t->script->text.len : Q_REC_QUERY_BYTES };
     memcpy(d->identity, t->identity, 16);
     memcpy(d->body_hash, t->in.body_hash, 16);
     if (t->committed) {

@@ -58,3 +58,11 @@ q_slice q_resource_unique_attr(q_arena *arena, q_slice bucket, q_slice record, q
 {
     return spell(arena, bucket, record, attr, NULL);
 }
+
+q_slice q_resource_ddl(q_arena *arena, q_slice bucket)
+{
+    char *p = q_arena_alloc(arena, bucket.len + 1);
+    if (p)
+        *put(p, bucket) = '\2';
+    return p ? (q_slice){ p, bucket.len + 1 } : Q_SLICE_NONE;
+}

@@ -15,5 +15,7 @@ q_slice q_resource_id(q_arena *arena, q_slice bucket, q_slice record, const q_va
 q_slice q_resource_unique(q_arena *arena, q_slice bucket, q_slice record, q_slice attr, const q_value *value);
 /* All values of a UNIQUE attribute. */
 q_slice q_resource_unique_attr(q_arena *arena, q_slice bucket, q_slice record, q_slice attr);
+/* The bucket's definitions, "bucket\2": one DDL at a time, and who must know what it will be waits for it. */
+q_slice q_resource_ddl(q_arena *arena, q_slice bucket);
 
 #endif

@@ -19,7 +19,9 @@ void q_core_grants(q_core *c)
     c->granting = true;
     while (q_locks_next_granted(c->locks, &granted)) {
         q_txn *t = (q_txn *)(uintptr_t)granted;
-        q_core_fire(c, t, stale(c, t) ? Q_TPE_STALE : Q_TPE_GRANTED, 0);
+        bool again = t->behind_ddl || stale(c, t);
+        t->behind_ddl = false;
+        q_core_fire(c, t, again ? Q_TPE_STALE : Q_TPE_GRANTED, 0);
     }
     c->granting = false;
 }
@@ -226,6 +228,11 @@ void q_core_timer_due(q_core *c, q_txn *t)
         q_err_set(&err, Q_E_ENGINE_DOWN, "It waited %u ms for %s.", t->in.timeout_ms, names[0] ? names : "the log");
         break;
     case Q_TPS_WAITING:
+        if (t->behind_ddl) {
+            err = t->error;
+            q_core_refuse(c, t, &err);
+            return;
+        }
         q_err_set(&err, Q_E_LOCK_TIMEOUT, "It waited for other transactions for %u ms.", t->in.timeout_ms);
         break;
     case Q_TPS_READING:

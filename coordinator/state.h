@@ -56,6 +56,7 @@ struct q_txn {
     bool read_only, ddl_script, blind;
     bool committed;             /* decided so */
     bool remembered;            /* by its seq */
+    bool behind_ddl;            /* it can't run as things are, and waits for the DDL under way before it says so */
     bool published;             /* the broker has all of it */
     uint64_t number;            /* of this life */
     uint64_t seq, epoch;        /* 0: none; the epoch that gave it */
@@ -254,6 +255,8 @@ void q_core_admit(q_core *c, const q_request *r);
 /* PLAN: from text to locks, against the catalog as it is now. */
 void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text);
 void q_core_unpark(q_core *c);
+/* It never ran: ends it as REFUSED. */
+void q_core_refuse(q_core *c, q_txn *t, const q_err *err);
 /* Copies the error, and that it is aborted. */
 void q_core_set_error(q_txn *t, const q_err *err);
 /* The same, and ends it as ABORT or GIVE_UP. */

@@ -358,6 +358,50 @@ static void who_waited_behind_ddl_is_planned_again(void **state)
     world_free(w);
 }
 
+static void what_comes_right_behind_its_ddl_waits_for_it(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    world_begin(w);
+    world_ask(w, "b", "CREATE BUCKET b;"); /* all in one breath, as a script is sent */
+    world_ask(w, "t", "CREATE RECORD t (id scalar string, n scalar int);");
+    world_ask(w, "i", "INSERT INTO t { id: \"a\", n: 1 };");
+    world_ask(w, "s", "SELECT n FROM t;");
+    world_ask(w, "d", "DROP RECORD t;");
+    world_ask(w, "t2", "CREATE RECORD t (id scalar string);");
+    world_ask(w, "bad", "SELECT m FROM t;");
+    world_run(w);
+    assert_replied(w, "b", COMMITTED);
+    assert_replied(w, "t", COMMITTED);
+    assert_replied(w, "i", COMMITTED);
+    assert_replied(w, "s", "[[1]]");
+    assert_replied(w, "d", COMMITTED);
+    assert_replied(w, "t2", COMMITTED);
+    assert_replied(w, "bad", REJECTED);
+    assert_replied(w, "bad", "UNKNOWN_ATTRIBUTE");
+    assert_replied(w, "bad", "\"line\":1");
+    assert_int_equal(world_stats(w).waiting_for_locks, 0);
+    world_ask(w, "no", "SELECT m FROM t;"); /* nothing is under way: at once */
+    world_run(w);
+    assert_replied(w, "no", REJECTED);
+    world_free(w);
+}
+
+static void who_waits_for_a_ddl_that_does_not_end_is_told_what_is_wrong(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    w->hold_log = true;
+    world_ask(w, "t", "CREATE RECORD t (id scalar string);");
+    world_ask(w, "i", "INSERT INTO t { id: \"a\" };");
+    world_run(w);
+    assert_null(world_reply(w, "i"));
+    world_pass(w, 5100);
+    assert_replied(w, "i", REJECTED);
+    assert_replied(w, "i", "UNKNOWN_RECORD");
+    world_free(w);
+}
+
 static void change_events_carry_seq_and_index(void **state)
 {
     (void)state;
@@ -500,6 +544,8 @@ int main(void)
         cmocka_unit_test(a_rollback_changes_nothing_and_is_remembered),
         cmocka_unit_test(ddl_changes_the_catalog_when_it_is_durable),
         cmocka_unit_test(who_waited_behind_ddl_is_planned_again),
+        cmocka_unit_test(what_comes_right_behind_its_ddl_waits_for_it),
+        cmocka_unit_test(who_waits_for_a_ddl_that_does_not_end_is_told_what_is_wrong),
         cmocka_unit_test(change_events_carry_seq_and_index),
         cmocka_unit_test(a_full_core_pauses_and_goes_on),
         cmocka_unit_test(draining_leaves_new_requests_in_the_topic),
