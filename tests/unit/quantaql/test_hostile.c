@@ -7,7 +7,7 @@
 static const char *const seeds[] = {
     "BEGIN TRANSACTION; INSERT INTO things { id: \"order_123\", doc: { id: \"cust\\u00e9\", a: [1, 2.5, null] }, md: duration(\"1d 3h\"), "
     "self: relation(\"x\"), lots: [relation(\"a\"), relation(\"b\")], m: 5 AT time(\"2024-05-01T00:00:00Z\") }; COMMIT;",
-    "SELECT *, doc.a[0].b AS `c``d`, path(self -> lots).name FROM things WHERE t > \"2024-05-01T00:00:00Z\" AND (s LIKE 'a%' OR i NOT IN (1, 2)) "
+    "SELECT s, count(*) AS `c``d` FROM things WHERE path(self -> lots).name = doc.a[0].b AND t > \"2024-05-01T00:00:00Z\" AND (s LIKE 'a%' OR i NOT IN (1, 2)) "
     "-- comment\n GROUP BY s HAVING count(*) > 5 ORDER BY 1 DESC NULLS FIRST LIMIT 5 OFFSET $n",
     "UPDATE things SET i = i + 1, doc.a.b[2] = 'x', list += [5], lots -= relation(\"a\") WHERE u = \"550e8400-e29b-41d4-a716-446655440000\" /* c */",
     "BEGIN; ASSERT EXISTS (SELECT id FROM zones) AND (SELECT count(*) FROM things) = 0; DELETE FROM zones WHERE name IS NOT NULL; ROLLBACK",
@@ -142,7 +142,7 @@ static void memory_may_end_anywhere(void **state)
             q_arena_free(arena);
             assert_true(nth < 10000);
         }
-        assert_true(failed > 3);
+        assert_true(failed >= 3);
     }
     q_catalog_unref(world);
     none_noted();

@@ -163,7 +163,7 @@ static void the_number_of_parameters_is_bounded(void **state)
 {
     (void)state;
     q_param *p = calloc(Q_QL_MAX_PARAMS + 1, sizeof *p);
-    char (*names)[12] = calloc(Q_QL_MAX_PARAMS + 1, sizeof *names);
+    char (*names)[24] = calloc(Q_QL_MAX_PARAMS + 1, sizeof *names);
     q_buf text = Q_BUF_INIT((size_t)1 << 20);
     q_err err = Q_ERR_INIT;
     q_buf_add_cstr(&text, "SELECT id FROM things WHERE i IN (0");
