@@ -26,4 +26,4 @@ cov: ## line coverage of quantaql, coordinator and wal by unit tests and 100 see
 	@$(MAKE) --no-print-directory VARIANT=cov sim-scenarios
 	@gcovr -r . --object-directory build/cov/obj -f 'quantaql/' -f 'coordinator/' -f 'wal/' --exclude 'build/' --gcov-ignore-parse-errors --print-summary
 
-bench: bench-parse bench-wal bench-coordinator ## every benchmark, one after the other
+bench: bench-parse bench-wal bench-coordinator bench-roundtrip ## every benchmark, one after the other
