@@ -2,7 +2,7 @@
 #ifndef Q_TESTS_QUANTAQL_QL_H
 #define Q_TESTS_QUANTAQL_QL_H
 
-#include "quantaql/quantaql.h"
+#include "world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,56 +21,18 @@ static inline void none_noted(void)
     assert_int_equal(n, 0);
 }
 
-/* The definition of the specification, byte for byte. */
-static const char ORDERS_JSON[] =
-    "{\"record\": \"orders\", \"attributes\": {\n"
-    "  \"id\": {\"type\": \"scalar\", \"datatype\": \"string\"}, \"customer\": {\"type\": \"document\"},\n"
-    "  \"total_cost\": {\"type\": \"scalar\", \"datatype\": \"float\"},\n"
-    "  \"delivery_route\": {\"type\": \"relation\", \"target\": \"routes\"}, \"delivered_by\": {\"type\": \"relation\", \"target\": \"drivers\"},\n"
-    "  \"delivery_time\": {\"type\": \"metric\", \"unit\": \"duration\"}}}\n";
-
-/* Beside it: what the specification's relations lead to, and a record with an attribute of every kind. */
-static const char *const WORLD[] = {
-    "CREATE BUCKET shop",
-    "CREATE RECORD drivers (name scalar string, boss relation to drivers, rating scalar float)",
-    "CREATE RECORD routes (name scalar string, stops relation to stops many)",
-    "CREATE RECORD stops (name scalar string, zones relation to zones many, position scalar int)",
-    "CREATE RECORD zones (id scalar int, name scalar string)",
-    "CREATE RECORD devices (id scalar uuid, owner relation to things)",
-    "CREATE RECORD things (id scalar string, s scalar string, i scalar int, f scalar float, b scalar bool, u scalar uuid unique, "
-    "d scalar decimal, t scalar time, du scalar duration, by scalar bytes, doc document, list document, one relation to zones, "
-    "dev relation to devices, lots relation to stops many, self relation to things, nowhere relation to undefined_yet, "
-    "nowheres relation to undefined_yet many, m metric, mi metric int unit \"km\", md metric unit duration, `order` scalar int, "
-    "count scalar int, `select` scalar int, unit scalar string, to scalar int, many scalar bool, at scalar time)",
-};
-
 static inline q_catalog *apply(q_catalog *c, q_ddl ddl, uint64_t seq)
 {
-    q_err err = Q_ERR_INIT;
-    q_catalog *next = NULL;
-    ddl.bucket = Q_SLICE_LIT("shop");
-    if (q_catalog_apply(c, &ddl, seq, &next, &err) != Q_OK)
-        fail_msg("%s: %s", q_code_name(err.code), err.message);
-    q_catalog_unref(c);
+    q_catalog *next = world_apply(c, ddl, seq);
+    assert_non_null(next);
     return next;
 }
 
 /* The caller unrefs. */
 static inline q_catalog *make_world(void)
 {
-    q_arena *arena = q_arena_new(0);
-    q_catalog *c = q_catalog_new();
-    q_err err = Q_ERR_INIT;
-    q_script *s;
-    q_ddl ddl;
-    for (size_t i = 0; i < sizeof WORLD / sizeof WORLD[0]; i++) {
-        if (q_ql_parse(arena, q_slice_cstr(WORLD[i]), &s, &err) != Q_OK)
-            fail_msg("%s: %s", WORLD[i], err.message);
-        c = apply(c, s->stmts[0].ddl, i + 1);
-    }
-    assert_int_equal(q_ddl_from_json(arena, Q_SLICE_LIT("shop"), q_slice_cstr(ORDERS_JSON), &ddl, &err), Q_OK);
-    c = apply(c, ddl, 100);
-    q_arena_free(arena);
+    q_catalog *c = world_build();
+    assert_non_null(c);
     return c;
 }
 
