@@ -35,13 +35,15 @@ static block *block_new(size_t size)
     return b;
 }
 
-q_arena *q_arena_new(size_t max_bytes)
+q_arena *q_arena_new(size_t max_bytes) { return q_arena_new_sized(max_bytes, FIRST_BLOCK); }
+
+q_arena *q_arena_new_sized(size_t max_bytes, size_t first_bytes)
 {
     q_arena *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
     a->max_bytes = max_bytes ? max_bytes : (size_t)1 << 30;
-    size_t first = a->max_bytes < FIRST_BLOCK ? a->max_bytes : FIRST_BLOCK;
+    size_t first = a->max_bytes < first_bytes ? a->max_bytes : first_bytes;
     a->first = a->current = block_new(first);
     if (!a->first) {
         free(a);

@@ -11,6 +11,8 @@ typedef struct q_arena q_arena;
 
 /* `max_bytes` bounds the sum of all blocks; 0 means 1 GiB. NULL when out of memory. */
 q_arena *q_arena_new(size_t max_bytes);
+/* The same with a first block of `first_bytes`, which stays over resets: what is usual needs no other, and takes no memory from the system. */
+q_arena *q_arena_new_sized(size_t max_bytes, size_t first_bytes);
 void q_arena_free(q_arena *a); /* accepts NULL */
 /* Forgets every allocation; keeps the first block for reuse. */
 void q_arena_reset(q_arena *a);
