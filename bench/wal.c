@@ -84,7 +84,7 @@ static q_rc count_record(void *ctx, uint64_t lsn, q_slice key, q_slice value, q_
 int main(int argc, char **argv)
 {
     char dir[700];
-    snprintf(dir, sizeof dir, "%s", argc > 1 ? argv[1] : scratch_new());
+    snprintf(dir, sizeof dir, "%s", argc > 1 ? argv[1] : scratch_on_disk());
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 3;
     double *samples = malloc(MAX_SAMPLES * sizeof *samples);
     q_log_options o = { .max_bytes = 1u << 30, .create = true };
