@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 5000, LOOK_MS = 200, SILENT_MS = 2000, MAX_ID = 80, MAX_MESSAGE = 15 << 20 };
+enum { CONNECT_MS = 5000, TRY_MS = 1500, LOOK_MS = 200, SILENT_MS = 2000, MAX_ID = 80, MAX_MESSAGE = 15 << 20 };
 
 typedef struct waiting { /* a request without an answer. `result` and `parts` are under the lock, the rest is the caller's thread's */
     char id[MAX_ID];
@@ -149,7 +149,7 @@ static int64_t start_at(void *ctx, int32_t partition)
     q_kafka_config kafka = kafka_of(c);
     int64_t low, high;
     q_err err = Q_ERR_INIT;
-    return q_kafka_watermarks(&kafka, "quanta.results", partition, CONNECT_MS, &low, &high, &err) == Q_OK ? high : -1;
+    return q_kafka_watermarks(&kafka, "quanta.results", partition, TRY_MS, &low, &high, &err) == Q_OK ? high : -1;
 }
 
 /* ---- life ---- */
@@ -163,9 +163,9 @@ static q_rc start_bus(q_client *c, q_err *err)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the threads inherit it: signals are for the caller's thread */
     q_rc rc = q_producer_new(&kafka, NULL, NULL, &c->producer, err); /* first: it gets its id while the source looks around */
     if (rc == Q_OK)
-        rc = q_source_start(&kafka, &source, CONNECT_MS, &c->source, err);
+        rc = q_source_start(&kafka, &source, TRY_MS, &c->source, err);
     if (rc == Q_OK)
-        q_producer_prepare(c->producer, "quanta.requests", CONNECT_MS);
+        q_producer_prepare(c->producer, "quanta.requests", TRY_MS);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
@@ -188,6 +188,26 @@ static q_rc nobody_there(const q_client *c, q_err *err)
     return Q_RETRY;
 }
 
+/* A system that is being restarted may be gone, or somewhere else, at every step: each try is short, and finds its address anew. */
+static q_rc connect_to(q_client *c, const char *given, q_err *err)
+{
+    int64_t until = now_ms() + CONNECT_MS;
+    for (;;) {
+        if (!q_find_kafka(given, &c->place, err))
+            return Q_FAIL;
+        if (!q_place_listens(&c->place))
+            return nobody_there(c, err);
+        q_rc rc = start_bus(c, err);
+        if (rc == Q_OK)
+            return Q_OK;
+        stop_bus(c);
+        if (rc != Q_RETRY || now_ms() >= until) {
+            q_err_hint(err, "is the system at %s running?", c->place.address);
+            return rc;
+        }
+    }
+}
+
 q_rc q_client_connect(const char *given, q_client **out, q_err *err)
 {
     q_client *c = calloc(1, sizeof *c);
@@ -195,18 +215,7 @@ q_rc q_client_connect(const char *given, q_client **out, q_err *err)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     pthread_mutex_init(&c->lock, NULL);
     c->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    q_rc rc = Q_FAIL;
-    if (c->wake < 0) {
-        q_err_set(err, Q_E_INTERNAL, "no eventfd: %s", strerror(errno));
-    } else if (!q_find_kafka(given, &c->place, err)) {
-        rc = Q_FAIL;
-    } else if (!q_place_listens(&c->place)) {
-        rc = nobody_there(c, err);
-    } else {
-        rc = start_bus(c, err);
-        if (rc != Q_OK)
-            q_err_hint(err, "is the system at %s running?", c->place.address);
-    }
+    q_rc rc = c->wake >= 0 ? connect_to(c, given, err) : q_err_set(err, Q_E_INTERNAL, "no eventfd: %s", strerror(errno));
     if (rc != Q_OK) {
         q_client_close(c);
         return rc;

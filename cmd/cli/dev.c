@@ -176,8 +176,6 @@ static q_rc start(dev *d, q_err *err)
     if (rc == Q_OK)
         rc = q_producer_new(&kafka, delivered, d, &d->producer, err);
     if (rc == Q_OK)
-        q_producer_prepare(d->producer, "quanta.results", 1000);
-    if (rc == Q_OK)
         rc = q_host_run(d->host, err);
     snprintf(path, sizeof path, "%s/requests.spool", d->dir);
     if (rc == Q_OK)

@@ -141,7 +141,7 @@ class System:
         found = {}
         for line in out.splitlines():
             key, value = line.split(b"\t", 1)
-            found[key.decode()] = json.loads(value)
+            found[key.decode()] = json.loads(value) if value.startswith(b"{") else value
         return found
 
     def send(self, request_id, content, key=None, headers=()):

