@@ -137,7 +137,7 @@ static void after_dot(const tokens *t, q_next *out)
     if (dot == 0)
         return;
     size_t begin = dot;
-    while (begin > 1 && is_word(&t->items[begin - 1]) && t->items[begin - 2].id == Q_TK_DOT)
+    while (begin > 2 && is_word(&t->items[begin - 1]) && t->items[begin - 2].id == Q_TK_DOT)
         begin -= 2; /* a.b.c of path(…).a.b.c */
     if (t->items[begin - 1].id == Q_TK_RP) {
         size_t close = begin - 1, open = close;
