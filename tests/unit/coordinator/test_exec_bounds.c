@@ -286,6 +286,8 @@ static void answers_to_an_earlier_run_are_ignored(void **state)
     q_exec *x = one_read("UPDATE orders SET total = total + 1 WHERE id = 1", &r);
     uint64_t old = r->read.read_id;
     q_exec_start(x, 200, 1, false);
+    q_rows early = { .attr_count = 9 };
+    assert_int_equal(q_exec_feed(x, old, &early, &db.err), Q_OK);
     assert_int_equal(q_exec_next(x, &r, &n, &db.out, &db.err), Q_EXEC_READS);
     q_rows rows = { .attr_count = 9 };
     assert_int_equal(q_exec_feed(x, old, &rows, &db.err), Q_OK);

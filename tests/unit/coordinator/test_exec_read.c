@@ -130,6 +130,10 @@ static void a_relation_to_nothing_finds_nothing(void **state)
 {
     (void)state;
     expect_rows(&db, "SELECT driver, driver.name, later, later.any, stops.name FROM orders WHERE id = 'o2'", "[[\"gone\",null,null,null,[\"C\"]]]");
+    expect_rows(&db, "SELECT driver.id FROM orders ORDER BY id", "[[\"d1\"],[null],[\"d2\"]]");
+    must_run(&db, "UPDATE orders SET stops = [relation(1), relation(3), relation(2)] WHERE id = 'o3'");
+    expect_rows(&db, "SELECT path(stops -> driver).name, path(stops -> driver).id FROM orders WHERE id = 'o3'", "[[[\"Bob\",\"Eve\"],[\"d1\",\"d2\"]]]");
+    must_run(&db, "UPDATE orders SET stops = [] WHERE id = 'o3'");
     expect_rows(&db, "SELECT id FROM orders WHERE driver.name IS NULL", "[[\"o2\"]]");
     expect_rows(&db, "SELECT id FROM orders WHERE later.any = 1", "[]");
     expect_rows(&db, "SELECT id, stops, stops.name, path(stops -> driver).name FROM orders WHERE id = 'o3'", "[[\"o3\",[],[],[]]]");

@@ -174,6 +174,36 @@ static void samples_of_one_transaction_follow_their_time(void **state)
     expect_rows(&db, "SELECT took FROM orders WHERE id = 'o1'", "[[\"PT4H\"]]");
 }
 
+/* The sample that a transaction writes needn't be the latest: the stored one is asked for, and must be of this life. */
+static void an_older_sample_does_not_hide_the_stored_one(void **state)
+{
+    (void)state;
+    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took FROM orders WHERE total > 5;"
+                     "COMMIT", "[[\"o1\",\"PT1H\"],[\"o2\",null]]");
+    db.stale_points = true;
+    must_run(&db, "DELETE FROM orders WHERE id = 'o1'");
+    must_run(&db, "INSERT INTO orders { id: 'o1', total: 10 }");
+    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took FROM orders WHERE total > 5;"
+                     "COMMIT", "[[\"o1\",\"PT7H\"],[\"o2\",null]]");
+}
+
+static void a_record_that_is_replaced_begins_a_new_life(void **state)
+{
+    (void)state;
+    db.stale_points = true;
+    must_run(&db, "BEGIN; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1', total: 1 }; COMMIT");
+    expect_rows(&db, "SELECT total, took, customer, driver FROM orders WHERE id = 'o1'", "[[1.0,null,null,null]]");
+}
+
+static void what_is_read_after_an_insert_does_not_excuse_it(void **state)
+{
+    (void)state;
+    expect_error(&db, "BEGIN; INSERT INTO orders { id: 'o2', total: 7 }; SELECT id, total FROM orders; COMMIT", Q_E_DUPLICATE_ID);
+    expect_error(&db, "BEGIN; INSERT INTO orders { id: 'o2', total: 7 }; SELECT id, total FROM orders WHERE id = 'o2'; DELETE FROM orders WHERE id = 'o2'; COMMIT",
+                 Q_E_DUPLICATE_ID);
+    expect_rows(&db, "SELECT total FROM orders WHERE id = 'o2'", "[[20.0]]");
+}
+
 static void lists_grow_and_shrink(void **state)
 {
     (void)state;
@@ -390,6 +420,9 @@ int main(void)
         T(later_statements_see_earlier_ones),
         T(a_statement_never_sees_itself),
         T(samples_of_one_transaction_follow_their_time),
+        T(an_older_sample_does_not_hide_the_stored_one),
+        T(a_record_that_is_replaced_begins_a_new_life),
+        T(what_is_read_after_an_insert_does_not_excuse_it),
         T(lists_grow_and_shrink),
         T(assignments_take_the_attribute_s_type),
         T(documents_and_relations_are_built_from_attributes),
