@@ -35,20 +35,22 @@ typedef struct q_engine_ops {
     void (*close)(q_engine *e); /* accepts NULL */
 
     /* B8. Remembers `epoch` durably when it is the highest yet, and keeps backends of lower epochs from ever writing again (ends
-     * them, or relies on the check in each write). A fresh engine is marked as config.cluster's. Q_FAIL when a higher epoch is remembered or
-     * it belongs to another cluster. `state` is what the engine knew before, also then; all zero when it couldn't be read. The same
+     * them, or relies on the check in each write). A fresh engine is marked as config.cluster's. Q_FAIL when a higher epoch is remembered
+     * or it belongs to another cluster. `state` is what the engine knew before, also then; all zero when it couldn't be read. The same
      * epoch again is Q_OK. */
     q_rc (*fence)(q_engine *e, uint64_t epoch, q_engine_state *state, q_err *err);
 
     /* B3. One vote per transaction, in order. Checks the epoch, each precondition, that every stored _q_seq is lower than the
      * transaction's (else NO STALE), types and limits. With durable_prepare, YES means prepared in the engine. `arena` holds texts.
-     * A second prepare of a seq that is already prepared answers YES. Q_RETRY/Q_IN_DOUBT: no vote is known, the session must be reopened. */
+     * A second prepare of a seq that is already prepared answers YES. Q_RETRY/Q_IN_DOUBT: no vote is known, the session must be
+     * reopened. */
     q_rc (*prepare)(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *txns, size_t n, q_vote *votes, q_err *err);
 
     /* B5. Applies committed transactions, in the order given, durably. Idempotent: an item is applied only where the stored _q_seq is
-     * lower. With durable_prepare the prepared ones among them are committed first, then the missing ones applied from `writes`: a later one
-     * may hold the row that an earlier one's redo needs, which was applied before that one could be prepared. `below` is stored as
-     * the mark below which all is applied, together with the highest seq. Q_OK: all n are durable. Otherwise any prefix or subset may be. */
+     * lower. With durable_prepare the prepared ones among them are committed first, then the missing ones applied from `writes`: a later
+     * one may hold the row that an earlier one's redo needs, which was applied before that one could be prepared. `below` is stored as
+     * the mark below which all is applied, together with the highest seq. Q_OK: all n are durable. Otherwise any prefix or subset may
+     * be. */
     q_rc (*commit)(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, const q_txn_work *txns, size_t n, q_err *err);
 
     /* Undoes prepared transactions; a seq that isn't prepared is fine. Never called for a committed one. */
@@ -60,7 +62,8 @@ typedef struct q_engine_ops {
     /* Answers one read from what is committed and applied. Rows and values live in `arena`. */
     q_rc (*read)(q_engine *e, q_arena *arena, const q_read *read, q_rows *out, q_err *err);
 
-    /* Removes tombstones with a _q_seq <= upto (B5: the caller knows that nothing older can arrive), and what is left of dropped records. */
+    /* Removes tombstones with a _q_seq <= upto (B5: the caller knows that nothing older can arrive), and what is left of dropped
+     * records. */
     q_rc (*purge)(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err);
 } q_engine_ops;
 

@@ -1,5 +1,5 @@
-/* participant.h - the worker's state and what its files share. Internal to the core; pure. Reading order: worker.c (messages, what runs next),
- * lanes.c (queues and jobs), results.c (what a finished job means), stuck.c (applies that fail by themselves). */
+/* participant.h - the worker's state and what its files share. Internal to the core; pure. Reading order: worker.c (messages, what runs
+ * next), lanes.c (queues and jobs), results.c (what a finished job means), stuck.c (applies that fail by themselves). */
 #ifndef Q_WORKERS_PARTICIPANT_H
 #define Q_WORKERS_PARTICIPANT_H
 

@@ -210,7 +210,8 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         rest(w, mono_us);
         return true;
     }
-    q_wfx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever", (unsigned long long)b->units[b->from].work.seq);
+    q_wfx_say(fx, "transaction %llu can't be applied for now: set aside, and tried again for ever",
+              (unsigned long long)b->units[b->from].work.seq);
     b->from++;
     q_worker_keep_behind(w, b, mono_us, fx);
     b->window = b->from < b->unit_count;
@@ -220,7 +221,8 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
 static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
 {
     const q_job *j = &b->pub;
-    bool told = j->rc == Q_OK, refused = j->rc == Q_FAIL && (j->state.epoch > j->epoch || (j->state.cluster && j->state.cluster != w->config.cluster));
+    bool told = j->rc == Q_OK, foreign = j->state.cluster && j->state.cluster != w->config.cluster;
+    bool refused = j->rc == Q_FAIL && (foreign || j->state.epoch > j->epoch);
     if (told && j->epoch > w->fenced_epoch)
         w->fenced_epoch = j->epoch;
     if (told || refused) {
@@ -271,7 +273,8 @@ static void sweep_done(q_worker *w, q_box *b, q_worker_fx *fx)
     w->prepared = found;
     w->prepared_count = n;
     for (size_t i = 0; i < asked; i += Q_WIRE_MAX_TXNS) {
-        q_msg m = q_worker_answer(w, Q_M_ASK, w->known_epoch, Q_SLICE_NONE, (uint32_t)(asked - i < Q_WIRE_MAX_TXNS ? asked - i : Q_WIRE_MAX_TXNS));
+        q_msg m = q_worker_answer(w, Q_M_ASK, w->known_epoch, Q_SLICE_NONE,
+                                  (uint32_t)(asked - i < Q_WIRE_MAX_TXNS ? asked - i : Q_WIRE_MAX_TXNS));
         m.seqs = ask + i;
         q_worker_send_msg(w, fx, &m);
     }

@@ -284,8 +284,8 @@ void q_worker_runtime_stop(q_worker_runtime *rt)
     destroy(rt);
 }
 
-q_rc q_worker_runtime_start(const q_engine_ops *ops, const q_engine_config *engine, const q_worker_config *worker, q_worker_send send, void *ctx,
-                            q_worker_runtime **out, q_err *err)
+q_rc q_worker_runtime_start(const q_engine_ops *ops, const q_engine_config *engine, const q_worker_config *worker, q_worker_send send,
+                            void *ctx, q_worker_runtime **out, q_err *err)
 {
     q_worker_config config = *worker;
     *out = NULL;

@@ -16,9 +16,10 @@ typedef void (*q_worker_send)(void *ctx, q_slice key, q_slice bytes);
 
 /* Starts the lanes; reaches out for the engine only when there is work. Both configurations are copied, but the strings of `engine` must
  * outlive the runtime. Q_RETRY: no memory or threads. */
-Q_CHECK q_rc q_worker_runtime_start(const q_engine_ops *ops, const q_engine_config *engine, const q_worker_config *worker, q_worker_send send,
-                                    void *ctx, q_worker_runtime **out, q_err *err);
-/* A message of quanta.work.<engine> or quanta.reads.<engine>; copied. Any thread. After stop has begun: dropped (the coordinator sends again). */
+Q_CHECK q_rc q_worker_runtime_start(const q_engine_ops *ops, const q_engine_config *engine, const q_worker_config *worker,
+                                    q_worker_send send, void *ctx, q_worker_runtime **out, q_err *err);
+/* A message of quanta.work.<engine> or quanta.reads.<engine>; copied. Any thread. After stop has begun: dropped (the coordinator sends
+ * again). */
 void q_worker_runtime_message(q_worker_runtime *rt, q_slice bytes);
 /* Lets the engine calls that are under way end, and their answers leave; what waits is dropped. Accepts NULL. No other call may be under
  * way or follow. */

@@ -65,7 +65,8 @@ bool q_stuck_add(q_stuck *s, q_spares *spares, const q_unit *unit, int64_t mono_
 {
     q_arena *arena = s->count < Q_STUCK_MAX ? q_spares_take(spares) : NULL;
     q_stuck_txn *t = arena ? Q_NEW(arena, q_stuck_txn) : NULL;
-    q_slice writes = t ? q_arena_copy(arena, unit->work.writes) : Q_SLICE_NONE, bucket = t ? q_arena_copy(arena, unit->bucket) : Q_SLICE_NONE;
+    q_slice writes = t ? q_arena_copy(arena, unit->work.writes) : Q_SLICE_NONE;
+    q_slice bucket = t ? q_arena_copy(arena, unit->bucket) : Q_SLICE_NONE;
     if (!writes.ptr || !bucket.ptr) {
         q_spares_give(spares, arena);
         return false;

@@ -1,9 +1,9 @@
 /* stuck.h - applies that fail again and again while others succeed: set aside, so that they hold up nobody but those that write the same
  * records (B5: retried for ever, ordered per key). Internal to the core; pure.
  *
- * Those that wait behind a stuck one are tried together with it every other time: one of them may be prepared in the engine and hold the very
- * row that the stuck one waits for. (That happens after a crash: the stuck one was applied, its ack was lost, the later one was prepared
- * meanwhile; the engine commits what is prepared first, and the redo of the older one then changes nothing.) */
+ * Those that wait behind a stuck one are tried together with it every other time: one of them may be prepared in the engine and hold the
+ * very row that the stuck one waits for. (That happens after a crash: the stuck one was applied, its ack was lost, the later one was
+ * prepared meanwhile; the engine commits what is prepared first, and the redo of the older one then changes nothing.) */
 #ifndef Q_WORKERS_STUCK_H
 #define Q_WORKERS_STUCK_H
 

@@ -73,7 +73,8 @@ void q_worker_send_msg(q_worker *w, q_worker_fx *fx, const q_msg *m)
 
 q_msg q_worker_answer(const q_worker *w, q_msg_kind kind, uint64_t epoch, q_slice bucket, uint32_t count)
 {
-    return (q_msg){ .kind = kind, .cluster = w->config.cluster, .epoch = epoch, .engine = w->config.engine, .bucket = bucket, .count = count };
+    return (q_msg){ .kind = kind, .cluster = w->config.cluster, .epoch = epoch, .engine = w->config.engine, .bucket = bucket,
+                    .count = count };
 }
 
 /* ---- life ---- */

@@ -13,11 +13,14 @@ extern char **environ;
 
 enum { BATCH = 8, ENOUGH = 40 };
 
-static q_item nth(contract *c, uint64_t n) { return put(c, q_arena_printf(c->arena, "n%llu", (unsigned long long)n).ptr, 1, field("a", val(c, (int64_t)n))); }
+static q_item nth(contract *c, uint64_t n)
+{
+    return put(c, q_arena_printf(c->arena, "n%llu", (unsigned long long)n).ptr, 1, field("a", val(c, (int64_t)n)));
+}
 
 /* Batches of eight transactions for ever; says the last seq of each once it is committed. */
-int crash_child(const q_engine_ops *ops, const q_engine_config *config, const char *bucket, const char *bucket_incarnation, const char *record_incarnation,
-                const char *epoch, const char *seq)
+int crash_child(const q_engine_ops *ops, const q_engine_config *config, const char *bucket, const char *bucket_incarnation,
+                const char *record_incarnation, const char *epoch, const char *seq)
 {
     contract c = { .ops = ops, .config = *config, .as = config->id, .epoch = strtoull(epoch, NULL, 10) };
     q_err err = Q_ERR_INIT;
@@ -54,12 +57,14 @@ static pid_t start_child(contract *c, int *from)
     snprintf(numbers[1], sizeof numbers[1], "%llu", (unsigned long long)c->record_incarnation);
     snprintf(numbers[2], sizeof numbers[2], "%llu", (unsigned long long)c->epoch);
     snprintf(numbers[3], sizeof numbers[3], "%llu", (unsigned long long)c->seq);
-    char version[16], program[] = "contract", child[] = "--crash-child", engine[] = "--engine", as[] = "--as", uri[] = "--uri", user[] = "--user",
+    char version[16], program[] = "contract", child[] = "--crash-child", engine[] = "--engine", as[] = "--as", uri[] = "--uri",
+        user[] = "--user",
                       password[] = "--password", token[] = "--token", number[] = "--version", stop[] = "--", none[] = "";
     snprintf(version, sizeof version, "%u", c->config.server_version);
 #define GIVEN(s) ((s) ? (char *)(uintptr_t)(s) : none)
-    char *argv[] = { program, child, engine, GIVEN(engine_name_given), as, GIVEN(q_engine_name(c->as)), uri, GIVEN(c->config.uri), user, GIVEN(c->config.user),
-                     password, GIVEN(c->config.password), token, GIVEN(c->config.token), number, version, stop, c->bucket, numbers[0], numbers[1], numbers[2],
+    char *argv[] = { program, child, engine, GIVEN(engine_name_given), as, GIVEN(q_engine_name(c->as)), uri, GIVEN(c->config.uri), user,
+                     GIVEN(c->config.user), password, GIVEN(c->config.password), token, GIVEN(c->config.token), number, version, stop,
+                     c->bucket, numbers[0], numbers[1], numbers[2],
                      numbers[3], NULL };
     if (pipe(pipes) != 0)
         FAIL(c, "no pipe");

@@ -192,7 +192,8 @@ static void prepared_ones_go_before_redo(contract *c)
 {
     q_err err = Q_ERR_INIT;
     uint64_t s1 = next_seq(c), s2 = next_seq(c);
-    q_item first = put(c, "x", 2, field("a", val(c, 1)), field("b", val(c, 1))), second = with_birth(set(c, "x", 1, field("a", val(c, 2))), s1);
+    q_item first = put(c, "x", 2, field("a", val(c, 1)), field("b", val(c, 1))),
+        second = with_birth(set(c, "x", 1, field("a", val(c, 2))), s1);
     q_txn_work works[2] = { work(c, s1, 1, &first), work(c, s2, 1, &second) };
     q_vote v;
     commit_works(c, 1, works);
@@ -209,11 +210,13 @@ static void votes_answer_each_transaction(contract *c)
 {
     q_err err = Q_ERR_INIT;
     uint64_t seqs[3] = { next_seq(c), next_seq(c), next_seq(c) };
-    q_item good = put(c, "x", 1, field("a", val(c, 1))), bad[2] = { put(c, "y", 1, field("a", val(c, 1))), put(c, "z", 1, field("wrong", Q_NULL)) };
+    q_item good = put(c, "x", 1, field("a", val(c, 1))), bad[2] = { put(c, "y", 1, field("a", val(c, 1))),
+                                                                    put(c, "z", 1, field("wrong", Q_NULL)) };
     q_value wrong = c->as == Q_EN_NEO4J ? num(1) : rel(c, 1, "t");
     q_field f = field("a", wrong);
     bad[1].fields = &f;
-    q_txn_work works[3] = { work(c, seqs[0], 1, &good), work(c, seqs[1], 2, bad), { .seq = seqs[2], .writes = Q_SLICE_LIT("no writes at all") } };
+    q_txn_work works[3] = { work(c, seqs[0], 1, &good), work(c, seqs[1], 2, bad),
+                            { .seq = seqs[2], .writes = Q_SLICE_LIT("no writes at all") } };
     q_vote v[3];
     EXPECT_RC(c, c->ops->prepare(c->e, c->arena, c->epoch, works, 3, v, &err), Q_OK);
     EXPECT_U64(c, v[0].no, Q_NO_NONE);

@@ -21,7 +21,8 @@ static void latest_by_time(contract *c)
 static void equal_times_are_decided_by_seq(contract *c)
 {
     uint64_t s1 = next_seq(c), s2 = next_seq(c), s3 = next_seq(c);
-    q_item first = put(c, "x", 1, field("a", sample(1, sample_time(1)))), second = with_birth(set(c, "x", 1, field("a", sample(2, sample_time(1)))), s1),
+    q_item first = put(c, "x", 1, field("a", sample(1, sample_time(1)))),
+        second = with_birth(set(c, "x", 1, field("a", sample(2, sample_time(1)))), s1),
            third = with_birth(set(c, "x", 1, field("a", sample(3, sample_time(1)))), s1);
     commit(c, s1, first);
     redo(c, s3, third);
@@ -44,7 +45,8 @@ static void late_points_are_not_lost(contract *c)
 
 static void several_samples_in_one_transaction(contract *c)
 {
-    commit(c, next_seq(c), put(c, "x", 3, field("a", sample(1, sample_time(1))), field("a", sample(3, sample_time(3))), field("a", sample(2, sample_time(2)))));
+    commit(c, next_seq(c), put(c, "x", 3, field("a", sample(1, sample_time(1))), field("a", sample(3, sample_time(3))),
+                               field("a", sample(2, sample_time(2)))));
     EXPECT_VALUE(c, EXPECT_THERE(c, "x"), 0, sample(3, sample_time(3)));
 }
 

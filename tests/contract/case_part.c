@@ -122,7 +122,8 @@ static void partial_put_after_delete_shows_no_older_life(contract *c)
 static void duplicates_change_nothing(contract *c)
 {
     uint64_t s1 = next_seq(c), s2 = next_seq(c);
-    q_item first = put(c, "x", 2, field("a", val(c, 1)), field("b", val(c, 1))), second = with_birth(set(c, "x", 1, field("a", val(c, 2))), s1);
+    q_item first = put(c, "x", 2, field("a", val(c, 1)), field("b", val(c, 1))),
+        second = with_birth(set(c, "x", 1, field("a", val(c, 2))), s1);
     commit(c, s1, first);
     redo(c, s1, first);
     commit(c, s2, second);
@@ -238,7 +239,8 @@ static void check_writes_nothing(contract *c)
 static void refused_item_is_named(contract *c)
 {
     commit(c, next_seq(c), put(c, "b", 0));
-    q_item i[3] = { with_pre(put(c, "a", 0), Q_PRE_NOT_EXISTS, 0), with_pre(put(c, "b", 0), Q_PRE_NOT_EXISTS, 0), with_pre(put(c, "c", 0), Q_PRE_EXISTS, 0) };
+    q_item i[3] = { with_pre(put(c, "a", 0), Q_PRE_NOT_EXISTS, 0), with_pre(put(c, "b", 0), Q_PRE_NOT_EXISTS, 0),
+                    with_pre(put(c, "c", 0), Q_PRE_EXISTS, 0) };
     q_vote v = vote_on(c, next_seq(c), 3, i);
     EXPECT_U64(c, v.no, Q_NO_EXISTS);
     EXPECT_U64(c, v.item, 1);
@@ -319,6 +321,27 @@ static void unique_numbers_compare_as_numbers(contract *c)
     commit(c, next_seq(c), person(c, again, "p2", same)); /* what was dropped holds no value */
 }
 
+static void unique_floats_know_one_zero(contract *c)
+{
+    uint64_t r = unique_record(c, Q_T_FLOAT);
+    commit(c, next_seq(c), person(c, r, "p1", flt(0.0)));
+    EXPECT_VOTE(c, next_seq(c), person(c, r, "p2", flt(-0.0)), Q_NO_DUPLICATE_VALUE);
+    EXPECT_VOTE(c, next_seq(c), person(c, r, "p2", flt(5e-324)), Q_NO_NONE);
+}
+
+static void unique_stays_when_attributes_are_added(contract *c)
+{
+    uint64_t r = unique_record(c, Q_T_STRING);
+    q_attr added = attr_of(c, "nick", Q_T_STRING);
+    commit(c, next_seq(c), person(c, r, "p1", str("m")));
+    added.unique = true;
+    alter_record(c, "people", r, 1, &added);
+    EXPECT_VOTE(c, next_seq(c), person(c, r, "p2", str("m")), Q_NO_DUPLICATE_VALUE);
+    commit(c, next_seq(c), of_record(set(c, "p1", 1, field("nick", str("n"))), "people", r));
+    EXPECT_VOTE(c, next_seq(c), of_record(put(c, "p2", 1, field("nick", str("n"))), "people", r), Q_NO_DUPLICATE_VALUE);
+    EXPECT_VOTE(c, next_seq(c), of_record(put(c, "p2", 1, field("nick", str("m"))), "people", r), Q_NO_NONE);
+}
+
 static void long_unique_values(contract *c)
 {
     uint64_t r = unique_record(c, Q_T_STRING);
@@ -381,7 +404,10 @@ const contract_case part_cases[] = {
     { "unique_values", unique_values, POSTGRES, SCALARS },
     { "unique_values_within_a_transaction", unique_values_within_a_transaction, POSTGRES, SCALARS },
     { "unique_numbers_compare_as_numbers", unique_numbers_compare_as_numbers, POSTGRES, SCALARS },
+    { "unique_floats_know_one_zero", unique_floats_know_one_zero, POSTGRES, SCALARS },
+    { "unique_stays_when_attributes_are_added", unique_stays_when_attributes_are_added, POSTGRES, SCALARS },
     { "long_unique_values", long_unique_values, POSTGRES, SCALARS },
-    { "purge_takes_only_old_tombstones", purge_takes_only_old_tombstones, ORDERED, "points of dead lives are removed, no tombstone is kept" },
+    { "purge_takes_only_old_tombstones", purge_takes_only_old_tombstones, ORDERED,
+      "points of dead lives are removed, no tombstone is kept" },
     { 0 }
 };

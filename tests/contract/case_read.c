@@ -21,7 +21,8 @@ static void several_ids_at_once(contract *c)
     fill(c, 20);
     commit(c, next_seq(c), del(c, "id00003"));
     const q_value ids[] = { str("id00005"), str("nobody"), str("id00003"), str("id00001"), str("id00019") };
-    q_read r = { .read_id = 9, .kind = Q_R_IDS, .bucket = q_slice_cstr(c->bucket), .record = Q_SLICE_LIT("things"), .incarnation = c->record_incarnation,
+    q_read r = { .read_id = 9, .kind = Q_R_IDS, .bucket = q_slice_cstr(c->bucket), .record = Q_SLICE_LIT("things"),
+                 .incarnation = c->record_incarnation,
                  .attr_count = 1, .attrs = a, .id_count = 5, .ids = ids, .limit = 100 };
     q_rows rows = read_rows(c, &r);
     EXPECT_U64(c, rows.count, 3);
@@ -119,7 +120,8 @@ static void scan_stops_at_a_messages_size(contract *c)
     q_value *ids = Q_NEW_ARRAY(c->arena, q_value, N);
     for (int i = 0; i < N; i++)
         ids[i] = str(q_arena_printf(c->arena, "id%02d", i).ptr);
-    q_read points = { .read_id = 1, .kind = Q_R_IDS, .bucket = r.bucket, .record = r.record, .incarnation = r.incarnation, .attr_count = 1, .attrs = a,
+    q_read points = { .read_id = 1, .kind = Q_R_IDS, .bucket = r.bucket, .record = r.record, .incarnation = r.incarnation, .attr_count = 1,
+                      .attrs = a,
                       .id_count = N, .ids = ids, .limit = N };
     q_rows rows;
     q_err err = Q_ERR_INIT;
@@ -160,7 +162,8 @@ static void predicates_never_lose_a_row(contract *c)
     for (size_t o = 0; o < sizeof ops / sizeof ops[0]; o++)
         for (int v = -1; v <= N; v += 3) {
             q_value values[2] = { c->as == Q_EN_MONGO ? num(v) : val(c, v), c->as == Q_EN_MONGO ? num(3) : val(c, 3) };
-            q_pred p = { .attr = Q_SLICE_LIT("a"), .op = ops[o], .count = ops[o] == Q_C_IN ? 2 : ops[o] >= Q_C_IS_NULL ? 0 : 1, .values = values };
+            q_pred p = { .attr = Q_SLICE_LIT("a"), .op = ops[o], .count = ops[o] == Q_C_IN ? 2 : ops[o] >= Q_C_IS_NULL ? 0 : 1,
+                         .values = values };
             if (c->as == Q_EN_MONGO) {
                 p.step_count = 1;
                 p.steps = step;
@@ -212,7 +215,8 @@ static void unusable_predicates_are_harmless(contract *c)
 static q_rows referrers(contract *c, uint32_t limit, const char *after, uint32_t n, const q_value *ids)
 {
     static const q_slice a[1] = { { "a", 1 } };
-    q_read r = { .read_id = 3, .kind = Q_R_REFERRERS, .bucket = q_slice_cstr(c->bucket), .record = Q_SLICE_LIT("things"), .incarnation = c->record_incarnation,
+    q_read r = { .read_id = 3, .kind = Q_R_REFERRERS, .bucket = q_slice_cstr(c->bucket), .record = Q_SLICE_LIT("things"),
+                 .incarnation = c->record_incarnation,
                  .attr_count = 1, .attrs = a, .id_count = n, .ids = ids, .has_after = after != NULL, .limit = limit };
     if (after)
         r.after = str(after);
@@ -260,7 +264,8 @@ static void referrers_of_several_in_pages(contract *c)
 {
     const q_value ids[3] = { str("t1"), str("t2"), str("nobody") };
     for (int i = 0; i < 30; i++)
-        commit(c, next_seq(c), put(c, q_arena_printf(c->arena, "id%02d", i).ptr, 1, field("a", i % 3 == 0 ? rel(c, 1, "t1") : i % 3 == 1 ? rel(c, 1, "t2") : rel(c, 2, "t1", "t2"))));
+        commit(c, next_seq(c), put(c, q_arena_printf(c->arena, "id%02d", i).ptr, 1,
+                                   field("a", i % 3 == 0 ? rel(c, 1, "t1") : i % 3 == 1 ? rel(c, 1, "t2") : rel(c, 2, "t1", "t2"))));
     int next = 0;
     const char *after = NULL;
     for (bool more = true; more;) {

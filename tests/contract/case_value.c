@@ -6,8 +6,10 @@
 #include "tests/contract/contract.h"
 
 static const char *const nasty[] = {
-    "", " ", "plain", "it's", "a \"quoted\" text", "back\\slash \\' \\\" \\n \\0", "line\nbreak\r\ntab\t", "'; DROP TABLE things; --", "\"); MATCH (n) DETACH DELETE n //",
-    "{\"$where\": \"1\"}", "$1 ? :x %s %n ${x} #{x}", "a,b=c d\\,e\\=f\\ g", "-- /* */ ;", "\x01\x02\x1f\x7f", "Gr\xc3\xbc\xc3\x9f""e \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf \xee\x80\x80",
+    "", " ", "plain", "it's", "a \"quoted\" text", "back\\slash \\' \\\" \\n \\0", "line\nbreak\r\ntab\t", "'; DROP TABLE things; --",
+    "\"); MATCH (n) DETACH DELETE n //",
+    "{\"$where\": \"1\"}", "$1 ? :x %s %n ${x} #{x}", "a,b=c d\\,e\\=f\\ g", "-- /* */ ;", "\x01\x02\x1f\x7f",
+    "Gr\xc3\xbc\xc3\x9f""e \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf \xee\x80\x80",
     "\xf4\x8f\xbf\xbf", "e\xcc\x81 is not \xc3\xa9", "\xe2\x80\xae right to left", "NULL", "null", "true", "1e5", "0x41", "_q_seq",
 };
 enum { NASTY = sizeof nasty / sizeof nasty[0] };
@@ -55,13 +57,15 @@ static void strings(contract *c)
 
 static void integers(contract *c)
 {
-    const q_value v[] = { num(0), num(1), num(-1), num(INT32_MAX), num(INT32_MIN), num(1ll << 53), num((1ll << 53) + 1), num(INT64_MAX), num(INT64_MIN) };
+    const q_value v[] = { num(0), num(1), num(-1), num(INT32_MAX), num(INT32_MIN), num(1ll << 53), num((1ll << 53) + 1), num(INT64_MAX),
+                          num(INT64_MIN) };
     round_trip(c, "integers", Q_T_INT, sizeof v / sizeof v[0], v);
 }
 
 static void floats(contract *c)
 {
-    const q_value v[] = { flt(0.0), flt(1.5), flt(-1.5), flt(0.1), flt(1.0 / 3), flt(DBL_MAX), flt(-DBL_MAX), flt(DBL_MIN), flt(DBL_TRUE_MIN), flt(DBL_EPSILON),
+    const q_value v[] = { flt(0.0), flt(1.5), flt(-1.5), flt(0.1), flt(1.0 / 3), flt(DBL_MAX), flt(-DBL_MAX), flt(DBL_MIN),
+                          flt(DBL_TRUE_MIN), flt(DBL_EPSILON),
                           flt(9007199254740993.0), flt(1e23), flt(123456789.123456789) };
     round_trip(c, "floats", Q_T_FLOAT, sizeof v / sizeof v[0], v);
 }
@@ -72,7 +76,10 @@ static void booleans(contract *c)
     round_trip(c, "booleans", Q_T_BOOL, 2, v);
 }
 
-static q_value decimal(__int128 coefficient, uint8_t scale) { return (q_value){ .type = Q_T_DECIMAL, .scale = scale, .coefficient = coefficient }; }
+static q_value decimal(__int128 coefficient, uint8_t scale)
+{
+    return (q_value){ .type = Q_T_DECIMAL, .scale = scale, .coefficient = coefficient };
+}
 
 static void decimals(contract *c)
 {
@@ -80,7 +87,8 @@ static void decimals(contract *c)
     for (int i = 0; i < 34; i++)
         most *= 10;
     most -= 1;
-    const q_value v[] = { decimal(0, 0), decimal(1, 0), decimal(-1, 0), decimal(8950, 2), decimal(1, 18), decimal(-1, 18), decimal(most, 0), decimal(-most, 0),
+    const q_value v[] = { decimal(0, 0), decimal(1, 0), decimal(-1, 0), decimal(8950, 2), decimal(1, 18), decimal(-1, 18),
+                          decimal(most, 0), decimal(-most, 0),
                           decimal(most, 18), decimal(-most, 18), decimal(100, 2) };
     round_trip(c, "decimals", Q_T_DECIMAL, sizeof v / sizeof v[0], v);
 }
@@ -106,7 +114,8 @@ static void uuids_and_bytes(contract *c)
         u[2].uuid[i] = (uint8_t)(i * 17);
     round_trip(c, "uuids", Q_T_UUID, 3, u);
     static const char all[] = "\0\1\2\x7f\x80\xff'\\\"\n";
-    q_value b[3] = { { .type = Q_T_BYTES, .s = q_slice_of(all, sizeof all - 1) }, { .type = Q_T_BYTES, .s = Q_SLICE_LIT("") }, { .type = Q_T_BYTES } };
+    q_value b[3] = { { .type = Q_T_BYTES, .s = q_slice_of(all, sizeof all - 1) }, { .type = Q_T_BYTES, .s = Q_SLICE_LIT("") },
+                     { .type = Q_T_BYTES } };
     b[2].s = big_string(c, 70000).s;
     round_trip(c, "bytes", Q_T_BYTES, 3, b);
 }
@@ -124,7 +133,8 @@ static void documents(contract *c)
         doc(c, "{}"), doc(c, "[]"), doc(c, "{\"a\": {\"b\": [1, 2.5, null, true, {\"c\": \"d\"}]}}"), doc(c, "[[], {}, [[]], \"\"]"),
         doc(c, "{\"min\": -9223372036854775808, \"max\": 9223372036854775807, \"f\": 1e308, \"tiny\": 5e-324}"),
         doc(c, "{\"$set\": {\"$where\": \"x\"}, \"a.b\": 1, \"\": 2, \"$\": 3, \"_id\": 4, \"'; --\": \"\\u0001\\n\\\\\"}"),
-        doc(c, "{\"z\": 1, \"a\": 2, \"m\": 3}"), doc(c, "{\"e\": \"\xf0\x9f\x98\x80\", \"\xc3\xbc\": [\"\xe2\x82\xac\"]}"), doc(c, deep.ptr), Q_NULL,
+        doc(c, "{\"z\": 1, \"a\": 2, \"m\": 3}"), doc(c, "{\"e\": \"\xf0\x9f\x98\x80\", \"\xc3\xbc\": [\"\xe2\x82\xac\"]}"),
+        doc(c, deep.ptr), Q_NULL,
     };
     q_buf_free(&deep);
     q_value big = big_string(c, Q_MAX_DOC_BYTES - 16);
@@ -147,7 +157,8 @@ static void relations(contract *c)
     odd[n++] = num(0);
     odd[n] = (q_value){ .type = Q_T_UUID };
     memset(odd[n++].uuid, 0xA5, 16);
-    const q_value v[] = { rel(c, 0), rel(c, 1, "t"), rel(c, 3, "c", "a", "b"), rel(c, 3, "a", "b", "a"), { .type = Q_T_RELATION, .rel = { odd, n } },
+    const q_value v[] = { rel(c, 0), rel(c, 1, "t"), rel(c, 3, "c", "a", "b"), rel(c, 3, "a", "b", "a"),
+                          { .type = Q_T_RELATION, .rel = { odd, n } },
                           { .type = Q_T_RELATION, .rel = { many, Q_MAX_RELATION_IDS } } };
     round_trip(c, "relations", Q_T_RELATION, sizeof v / sizeof v[0], v);
 }
@@ -160,14 +171,17 @@ static q_value at(q_value v, int64_t at_us)
 
 static void metric_values(contract *c)
 {
-    const int64_t t = sample_time(1), far_back = -8520336000000000, far_on = 7258118400000000; /* 1700 and 2200: Influx ends at 1677 and 2262 */
-    const q_value f[] = { at(flt(0.0), t), at(flt(-0.1), t), at(flt(DBL_MAX), t), at(flt(-DBL_MAX), t), at(flt(DBL_MIN), t), at(flt(1.0 / 3), far_back), at(flt(2.5), far_on),
+    /* 1700 and 2200: Influx ends at 1677 and 2262 */
+    const int64_t t = sample_time(1), far_back = -8520336000000000, far_on = 7258118400000000;
+    const q_value f[] = { at(flt(0.0), t), at(flt(-0.1), t), at(flt(DBL_MAX), t), at(flt(-DBL_MAX), t), at(flt(DBL_MIN), t),
+                          at(flt(1.0 / 3), far_back), at(flt(2.5), far_on),
                           at(flt(1), -1), at(flt(1), 1) };
     round_trip(c, "float_metrics", Q_T_FLOAT, sizeof f / sizeof f[0], f);
     const q_value i[] = { at(num(0), t), at(num(INT64_MAX), t), at(num(INT64_MIN), t), at(num((1ll << 53) + 1), t), at(num(-1), far_back) };
     round_trip(c, "int_metrics", Q_T_INT, sizeof i / sizeof i[0], i);
     const q_value d[] = { at((q_value){ .type = Q_T_DURATION, .i = 97200000000 }, t), at((q_value){ .type = Q_T_DURATION, .i = -1 }, t),
-                          at((q_value){ .type = Q_T_DURATION, .i = INT64_MAX }, far_on), at((q_value){ .type = Q_T_DURATION, .i = INT64_MIN + 1 }, far_back) };
+                          at((q_value){ .type = Q_T_DURATION, .i = INT64_MAX }, far_on),
+                          at((q_value){ .type = Q_T_DURATION, .i = INT64_MIN + 1 }, far_back) };
     round_trip(c, "duration_metrics", Q_T_DURATION, sizeof d / sizeof d[0], d);
 }
 
@@ -226,7 +240,8 @@ static void ids_of_other_types(contract *c)
 
 static void other_types_are_refused(contract *c)
 {
-    const q_value all[] = { str("s"), num(1), flt(1.5), { .type = Q_T_BOOL, .b = true }, { .type = Q_T_UUID }, decimal(1, 0), { .type = Q_T_TIME, .i = 1 },
+    const q_value all[] = { str("s"), num(1), flt(1.5), { .type = Q_T_BOOL, .b = true }, { .type = Q_T_UUID }, decimal(1, 0),
+                            { .type = Q_T_TIME, .i = 1 },
                             { .type = Q_T_DURATION, .i = 1 }, { .type = Q_T_BYTES, .s = Q_SLICE_LIT("x") }, doc(c, "{}"), rel(c, 1, "t") };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (!q_rule_type_fits(c->as, all[i].type))

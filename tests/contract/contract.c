@@ -85,14 +85,15 @@ static int run_all(contract *c, const char *only)
         for (const contract_case *k = all_cases[g]; k->name; k++, number++)
             if (!only || strstr(k->name, only))
                 run_case(c, k, number, &t);
-    printf("[==========] %s as %s: %u passed, %u failed, %u do not apply to its kind\n", c->ops->name, q_engine_name(c->as), t.passed, t.failed, t.left_out);
+    printf("[==========] %s as %s: %u passed, %u failed, %u do not apply to its kind\n", c->ops->name, q_engine_name(c->as), t.passed,
+           t.failed, t.left_out);
     return t.failed ? 1 : 0;
 }
 
 static int usage(const char *what)
 {
-    fprintf(stderr, "contract: %s\nusage: contract --engine NAME --as postgres|mongo|neo4j|influx --uri URI [--user U] [--password P] [--token T] "
-                    "[--version N] [--only WORD]\n", what);
+    fprintf(stderr, "contract: %s\nusage: contract --engine NAME --as postgres|mongo|neo4j|influx --uri URI [--user U] [--password P]\n"
+                    "       [--token T] [--version N] [--only WORD]\n", what);
     return 2;
 }
 
@@ -101,15 +102,18 @@ int main(int argc, char **argv)
     enum { O_ENGINE = 1, O_AS, O_URI, O_USER, O_PASSWORD, O_TOKEN, O_VERSION, O_ONLY, O_CHILD };
     static const struct option options[] = {
         { "engine", required_argument, NULL, O_ENGINE }, { "as", required_argument, NULL, O_AS }, { "uri", required_argument, NULL, O_URI },
-        { "user", required_argument, NULL, O_USER }, { "password", required_argument, NULL, O_PASSWORD }, { "token", required_argument, NULL, O_TOKEN },
-        { "version", required_argument, NULL, O_VERSION }, { "only", required_argument, NULL, O_ONLY }, { "crash-child", no_argument, NULL, O_CHILD }, { 0 }
+        { "user", required_argument, NULL, O_USER }, { "password", required_argument, NULL, O_PASSWORD },
+        { "token", required_argument, NULL, O_TOKEN },
+        { "version", required_argument, NULL, O_VERSION }, { "only", required_argument, NULL, O_ONLY },
+        { "crash-child", no_argument, NULL, O_CHILD }, { 0 }
     };
     contract c = { .as = Q_EN_COUNT };
     const char *only = NULL;
     bool child = false;
     int o;
     program_path = argv[0];
-    c.config = (q_engine_config){ .worker = "contract", .cluster = 4711, .lock_timeout_ms = 300, .io_timeout_ms = 10000, .server_version = 1 };
+    c.config = (q_engine_config){ .worker = "contract", .cluster = 4711, .lock_timeout_ms = 300, .io_timeout_ms = 10000,
+                                  .server_version = 1 };
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (o) {
         case O_ENGINE:
@@ -136,7 +140,8 @@ int main(int argc, char **argv)
         return usage("--engine, --as and --uri are needed, with names that exist");
     c.config.id = c.as;
     if (child)
-        return optind + 5 == argc ? crash_child(c.ops, &c.config, argv[optind], argv[optind + 1], argv[optind + 2], argv[optind + 3], argv[optind + 4]) : 2;
+        return optind + 5 != argc ? 2 : crash_child(c.ops, &c.config, argv[optind], argv[optind + 1], argv[optind + 2], argv[optind + 3],
+                                                    argv[optind + 4]);
     c.arena = q_arena_new(CASE_ARENA_BYTES);
     c.scratch = Q_BUF_INIT(Q_WIRE_MAX_BYTES);
     int status = run_all(&c, only);

@@ -153,7 +153,8 @@ const q_row *must_see(contract *c, const char *file, int line, const char *id);
 #define EXPECT_THERE(c, id) must_see((c), __FILE__, __LINE__, (id))
 
 /* For crash_cases: commits one thing after the other in a process of its own until it is killed. */
-int crash_child(const q_engine_ops *ops, const q_engine_config *config, const char *bucket, const char *bucket_incarnation, const char *record_incarnation,
+int crash_child(const q_engine_ops *ops, const q_engine_config *config, const char *bucket, const char *bucket_incarnation,
+                const char *record_incarnation,
                 const char *epoch, const char *seq);
 extern const char *program_path; /* of this suite */
 extern const char *engine_name_given;

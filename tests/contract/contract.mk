@@ -1,5 +1,5 @@
-# The engines' one suite: tests/contract. `make contract` runs it for the embedded engine as each of the four; a server's adapter is run by hand
-# or by tests/engines: build/release/tests/contract/contract --engine postgres --as postgres --uri ...
+# The engines' one suite: tests/contract. `make contract` runs it for the embedded engine as each of the four; a server's adapter is run
+# by hand or by tests/engines: build/release/tests/contract/contract --engine postgres --as postgres --uri ...
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 CONTRACT_OBJ := $(CONTRACT_SRC:%.c=$(B)/obj/%.o)
 CONTRACT_LIBS := $(call libs,workers/embedded workers/postgres workers/mongo $(DEPS_workers/embedded))

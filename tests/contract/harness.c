@@ -23,7 +23,8 @@ const char *rc_name(q_rc rc)
 
 const char *no_name(q_no no)
 {
-    static const char *const names[] = { "YES", "EXISTS", "MISSING", "CHANGED", "DUPLICATE_VALUE", "STALE", "LOCKED", "ENGINE_DOWN", "REFUSED" };
+    static const char *const names[] = { "YES", "EXISTS", "MISSING", "CHANGED", "DUPLICATE_VALUE", "STALE", "LOCKED", "ENGINE_DOWN",
+                                         "REFUSED" };
     return no <= Q_NO_REFUSED ? names[no] : "?";
 }
 
@@ -88,7 +89,8 @@ q_value val(contract *c, int64_t n)
     q_value v = Q_NULL;
     switch (c->as) {
     case Q_EN_POSTGRES: return (q_value){ .type = Q_T_STRING, .s = q_arena_printf(c->arena, "value %lld", (long long)n) };
-    case Q_EN_MONGO: return doc(c, q_arena_printf(c->arena, "{\"n\": %lld, \"deep\": {\"list\": [%lld, \"x\"]}}", (long long)n, (long long)n).ptr);
+    case Q_EN_MONGO: return doc(c, q_arena_printf(c->arena, "{\"n\": %lld, \"deep\": {\"list\": [%lld, \"x\"]}}", (long long)n,
+                                                  (long long)n).ptr);
     case Q_EN_NEO4J: return rel(c, 1, q_arena_printf(c->arena, "target %lld", (long long)n).ptr);
     case Q_EN_INFLUX:
         v = flt((double)n + 0.5);
@@ -208,7 +210,8 @@ void commit_works(contract *c, uint32_t n, const q_txn_work *works)
         for (uint32_t i = 0; i < n; i++) {
             EXPECT_U64(c, votes[i].seq, works[i].seq);
             if (votes[i].no != Q_NO_NONE)
-                FAIL(c, "prepare of seq %llu voted %s (%.*s) on item %u, expected YES", (unsigned long long)works[i].seq, no_name(votes[i].no),
+                FAIL(c, "prepare of seq %llu voted %s (%.*s) on item %u, expected YES", (unsigned long long)works[i].seq,
+                     no_name(votes[i].no),
                      Q_SLICE_FMT(votes[i].text), votes[i].item);
         }
     }
@@ -325,13 +328,15 @@ q_rows read_rows(contract *c, const q_read *read)
 
 q_read scan_of(contract *c, const char *record, uint64_t incarnation, uint32_t limit)
 {
-    return (q_read){ .read_id = 77, .kind = Q_R_SCAN, .bucket = q_slice_cstr(c->bucket), .record = q_slice_cstr(record), .incarnation = incarnation,
+    return (q_read){ .read_id = 77, .kind = Q_R_SCAN, .bucket = q_slice_cstr(c->bucket), .record = q_slice_cstr(record),
+                     .incarnation = incarnation,
                      .limit = limit };
 }
 
 const q_row *look_at(contract *c, const char *record, uint64_t incarnation, q_value id, uint32_t n, const q_slice *attrs)
 {
-    q_read r = { .read_id = 5, .kind = Q_R_IDS, .bucket = q_slice_cstr(c->bucket), .record = q_slice_cstr(record), .incarnation = incarnation,
+    q_read r = { .read_id = 5, .kind = Q_R_IDS, .bucket = q_slice_cstr(c->bucket), .record = q_slice_cstr(record),
+                 .incarnation = incarnation,
                  .attr_count = n, .attrs = attrs, .id_count = 1, .ids = &id, .limit = 1 };
     q_rows rows = read_rows(c, &r);
     if (rows.count == 0)
@@ -370,6 +375,7 @@ void expect_value(contract *c, const char *file, int line, const q_row *row, uin
     q_slice as = q_arena_copy(c->arena, q_buf_slice(&a)), bs = q_arena_copy(c->arena, q_buf_slice(&b));
     q_buf_free(&a);
     q_buf_free(&b);
-    fail_case(c, file, line, "value %u is %s %.*s at %lld, expected %s %.*s at %lld", i, q_type_name(is->type), Q_SLICE_FMT(as), (long long)is->at_us,
+    fail_case(c, file, line, "value %u is %s %.*s at %lld, expected %s %.*s at %lld", i, q_type_name(is->type), Q_SLICE_FMT(as),
+              (long long)is->at_us,
               q_type_name(want.type), Q_SLICE_FMT(bs), (long long)want.at_us);
 }

@@ -467,7 +467,8 @@ static bool is_tombstone(const MDB_val *value, uint64_t upto)
     return q_part_read(q_slice_of(value->mv_data, value->mv_size), &p) && p.stored.dead && p.stored.seq <= upto;
 }
 
-int q_store_tombstones(q_store *s, q_arena *arena, uint64_t upto, q_slice after, uint32_t look_at, q_slice *keys, uint32_t *count, q_slice *last)
+int q_store_tombstones(q_store *s, q_arena *arena, uint64_t upto, q_slice after, uint32_t look_at, q_slice *keys, uint32_t *count,
+                       q_slice *last)
 {
     MDB_cursor *c;
     MDB_val key = { after.len, (void *)(uintptr_t)after.ptr }, value;

@@ -140,7 +140,8 @@ static q_rc embedded_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const 
         q_err bad = Q_ERR_INIT;
         q_arena_reset(e->txn);
         if (q_writes_decode(e->txn, txns[i].writes, &w, &bad) != Q_OK) {
-            votes[i] = (q_vote){ .seq = txns[i].seq, .no = Q_NO_REFUSED, .text = q_arena_copy(arena, q_slice_cstr(bad.message)) };
+            q_no no = bad.code == Q_E_LIMIT_MEMORY ? Q_NO_ENGINE_DOWN : Q_NO_REFUSED;
+            votes[i] = (q_vote){ .seq = txns[i].seq, .no = no, .text = q_arena_copy(arena, q_slice_cstr(bad.message)) };
             continue;
         }
         answer = q_store_vote(&s, arena, &w, txns[i].seq, &votes[i]);
@@ -306,7 +307,8 @@ static q_rc embedded_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *er
             break;
         q_store_begin(&s, e->env, e->reader, e->id, e->call, e->txn);
         q_slice after = q_slice_of(from, last.len);
-        rc = store_rc(e, &s, q_store_tombstones(&s, e->call, upto, after, PURGE_LOOK_AT, keys, &count, &last), "looking for tombstones", err);
+        rc = store_rc(e, &s, q_store_tombstones(&s, e->call, upto, after, PURGE_LOOK_AT, keys, &count, &last), "looking for tombstones",
+                      err);
         q_store_end(&s);
         q_env_read_end(e->env, e->reader);
         if (last.len)

@@ -135,7 +135,8 @@ static q_rc grow(q_env *env, q_err *err)
     if (info.me_mapsize > was) {
         /* another session did it meanwhile */
     } else if (info.me_mapsize >= env->max_bytes) {
-        q_err_set(err, Q_E_ENGINE_DOWN, "the embedded engine is full: %llu bytes are its bound (max_bytes)", (unsigned long long)env->max_bytes);
+        q_err_set(err, Q_E_ENGINE_DOWN, "the embedded engine is full: %llu bytes are its bound (max_bytes)",
+                  (unsigned long long)env->max_bytes);
         rc = Q_RETRY;
     } else {
         uint64_t bytes = info.me_mapsize > env->max_bytes / 2 ? env->max_bytes : info.me_mapsize * 2;

@@ -139,7 +139,8 @@ q_rc q_names_stale(q_names *n, const q_writes *w, const q_item *item, q_known **
     if (rc == Q_OK)
         rc = q_names_get(n, w->bucket, item->record, record, err);
     if (rc == Q_OK)
-        *stale = q_rule_stale_incarnation(&bucket->named, w->bucket_incarnation) || q_rule_stale_incarnation(&(*record)->named, item->incarnation);
+        *stale = q_rule_stale_incarnation(&bucket->named, w->bucket_incarnation) ||
+                 q_rule_stale_incarnation(&(*record)->named, item->incarnation);
     return rc;
 }
 

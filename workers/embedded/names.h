@@ -45,7 +45,8 @@ Q_CHECK q_rc q_names_stale(q_names *n, const q_writes *w, const q_item *item, q_
 
 /* The record is of this incarnation from now on and has a table: an item came before its CREATE, or the CREATE itself. */
 int q_names_adopt(q_names *n, q_known *k, uint64_t incarnation, uint64_t *next_table);
-Q_CHECK q_rc q_names_apply_ddl(q_names *n, const q_writes *w, const q_item *item, uint64_t seq, uint64_t *next_table, int *lmdb, q_err *err);
+Q_CHECK q_rc q_names_apply_ddl(q_names *n, const q_writes *w, const q_item *item, uint64_t seq, uint64_t *next_table, int *lmdb,
+                               q_err *err);
 /* Removes up to `budget` keys of dropped tables; 0 or LMDB's error. */
 int q_names_reap(q_env *env, MDB_txn *txn, uint32_t budget);
 

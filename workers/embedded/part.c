@@ -39,7 +39,8 @@ bool q_part_read(q_slice bytes, q_part *out)
     uint16_t count;
     uint32_t zero;
     if (!take(&bytes, &format, 1) || !take(&bytes, &flags, 1) || !take(&bytes, &count, 2) || !take(&bytes, &zero, 4) ||
-        !take(&bytes, &out->stored.seq, 8) || !take(&bytes, &out->stored.birth, 8) || format != PART_FORMAT || flags > FLAG_DEAD || zero != 0)
+        !take(&bytes, &out->stored.seq, 8) || !take(&bytes, &out->stored.birth, 8) || format != PART_FORMAT || flags > FLAG_DEAD ||
+        zero != 0)
         return false;
     out->stored.present = true;
     out->stored.dead = flags == FLAG_DEAD;
@@ -53,7 +54,8 @@ bool q_part_next(q_slice *rest, q_part_field *out)
     q_slice s = *rest;
     uint8_t name_len;
     uint32_t value_len;
-    if (!take(&s, &name_len, 1) || !take_slice(&s, name_len, &out->name) || !take(&s, &value_len, 4) || !take_slice(&s, value_len, &out->value))
+    if (!take(&s, &name_len, 1) || !take_slice(&s, name_len, &out->name) || !take(&s, &value_len, 4) ||
+        !take_slice(&s, value_len, &out->value))
         return false;
     *rest = s;
     return true;

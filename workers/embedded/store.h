@@ -47,7 +47,8 @@ int q_store_vote(q_store *s, q_arena *texts, const q_writes *w, uint64_t seq, q_
 int q_store_read(q_store *s, q_arena *arena, const q_read *read, q_rows *out);
 /* Looks at up to `look_at` parts from the key `after` on: the keys of tombstones with a _q_seq <= upto (room for look_at of them), and
  * where to go on, empty at the end. Reads only, so that a purge of millions holds nobody up. */
-int q_store_tombstones(q_store *s, q_arena *arena, uint64_t upto, q_slice after, uint32_t look_at, q_slice *keys, uint32_t *count, q_slice *last);
+int q_store_tombstones(q_store *s, q_arena *arena, uint64_t upto, q_slice after, uint32_t look_at, q_slice *keys, uint32_t *count,
+                       q_slice *last);
 /* Removes those of them that still are tombstones up to that seq. */
 int q_store_purge(q_store *s, uint64_t upto, const q_slice *keys, uint32_t count);
 

@@ -109,7 +109,8 @@ static int vote_claims(q_store *s, q_arena *texts, claim *claims, uint32_t n, q_
     return 0;
 }
 
-static int add_claims(q_store *s, const q_known *known, const q_key *part, const q_item *item, uint32_t index, claim **claims, uint32_t *n, uint32_t *cap)
+static int add_claims(q_store *s, const q_known *known, const q_key *part, const q_item *item, uint32_t index, claim **claims, uint32_t *n,
+                      uint32_t *cap)
 {
     for (uint32_t i = 0; known->unique_count && i < item->count; i++) {
         const q_field *f = &item->fields[i];

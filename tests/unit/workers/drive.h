@@ -129,13 +129,15 @@ static inline void finish_kind(drive *d, q_job_kind kind) { finish(d, must_run(d
 
 static inline q_msg message(const drive *d, q_msg_kind kind, uint64_t epoch, const char *bucket, uint32_t count)
 {
-    return (q_msg){ .kind = kind, .cluster = CLUSTER, .epoch = epoch, .engine = d->config.engine, .bucket = q_slice_cstr(bucket), .count = count };
+    return (q_msg){ .kind = kind, .cluster = CLUSTER, .epoch = epoch, .engine = d->config.engine, .bucket = q_slice_cstr(bucket),
+                    .count = count };
 }
 
 /* Writes of one record, so that transactions can be made to share one. */
 static inline q_slice writes_on(drive *d, const char *bucket, const char *id)
 {
-    q_item item = { .op = Q_I_DELETE, .record = Q_SLICE_LIT("things"), .incarnation = 2, .id = { .type = Q_T_STRING, .s = q_slice_cstr(id) } };
+    q_item item = { .op = Q_I_DELETE, .record = Q_SLICE_LIT("things"), .incarnation = 2,
+                    .id = { .type = Q_T_STRING, .s = q_slice_cstr(id) } };
     q_writes w = { .bucket_incarnation = 1, .bucket = q_slice_cstr(bucket), .count = 1, .items = &item };
     q_buf b = Q_BUF_INIT(1 << 16);
     q_writes_encode(&w, &b);
@@ -144,7 +146,8 @@ static inline q_slice writes_on(drive *d, const char *bucket, const char *id)
     return copy;
 }
 
-static inline void deliver_txns_on(drive *d, q_msg_kind kind, uint64_t epoch, const char *bucket, uint64_t first, uint32_t count, const char *id)
+static inline void deliver_txns_on(drive *d, q_msg_kind kind, uint64_t epoch, const char *bucket, uint64_t first, uint32_t count,
+                                   const char *id)
 {
     q_txn_work *txns = Q_NEW_ARRAY(d->arena, q_txn_work, count + 1);
     for (uint32_t i = 0; i < count; i++) {

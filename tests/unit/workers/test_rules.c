@@ -66,7 +66,8 @@ static void applies(void **state)
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         q_apply how = q_rule_apply(&t[i].stored, &t[i].item, t[i].seq, false, 0);
         q_stored after = q_rule_after(&t[i].stored, &t[i].item, t[i].seq, how);
-        if (how != t[i].want || after.present != t[i].after.present || after.dead != t[i].after.dead || after.seq != t[i].after.seq || after.birth != t[i].after.birth)
+        if (how != t[i].want || after.present != t[i].after.present || after.dead != t[i].after.dead || after.seq != t[i].after.seq
+            || after.birth != t[i].after.birth)
             fail_msg("row %zu: %d, seq %llu, birth %llu", i, (int)how, (unsigned long long)after.seq, (unsigned long long)after.birth);
     }
 }

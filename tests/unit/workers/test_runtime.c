@@ -129,7 +129,8 @@ static q_rc fake_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err)
     return Q_OK;
 }
 
-static const q_engine_ops ops = { "fake", false, fake_open, fake_close, fake_fence, fake_prepare, fake_commit, fake_rollback, fake_list, fake_read, fake_purge };
+static const q_engine_ops ops = { "fake", false, fake_open, fake_close, fake_fence, fake_prepare, fake_commit, fake_rollback, fake_list,
+                                  fake_read, fake_purge };
 
 static void heard(void *ctx, q_slice key, q_slice bytes)
 {

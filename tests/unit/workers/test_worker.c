@@ -402,8 +402,8 @@ static void one_that_fails_holds_up_only_those_that_need_its_records(void **stat
     }
 }
 
-/* After a crash: 50 was applied, its ack was lost, and 200 on the same record was prepared meanwhile and holds its row. The engine commits what
- * is prepared first; the redo of 50 then changes nothing. But it must be given both. */
+/* After a crash: 50 was applied, its ack was lost, and 200 on the same record was prepared meanwhile and holds its row. The engine commits
+ * what is prepared first; the redo of 50 then changes nothing. But it must be given both. */
 static void one_that_waits_for_a_later_one_meets_it(void **state)
 {
     drive *d = drive_new(*state, &durable);
@@ -655,7 +655,8 @@ static void one_message_of_reads_may_feed_several_jobs(void **state)
     fence(d, 1);
     q_read reads[4];
     for (int i = 0; i < 4; i++)
-        reads[i] = (q_read){ .read_id = (uint64_t)i + 1, .kind = i % 2 ? Q_R_SCAN : Q_R_IDS, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"),
+        reads[i] = (q_read){ .read_id = (uint64_t)i + 1, .kind = i % 2 ? Q_R_SCAN : Q_R_IDS, .bucket = Q_SLICE_LIT("shop"),
+                             .record = Q_SLICE_LIT("things"),
                              .incarnation = 2, .limit = 10, .id_count = i % 2 ? 0 : 1, .ids = &key };
     q_msg m = message(d, Q_M_READ, 1, "shop", 4);
     m.reads = reads;

@@ -72,7 +72,8 @@ static q_item put(place *p, const char *id, size_t bytes, char fill)
     q_field *f = Q_NEW(p->arena, q_field);
     memset(text, fill, bytes);
     *f = (q_field){ Q_SLICE_LIT("a"), { .type = Q_T_STRING, .s = q_slice_of(text, bytes) } };
-    return (q_item){ .op = Q_I_PUT, .record = Q_SLICE_LIT("things"), .incarnation = 2, .id = { .type = Q_T_STRING, .s = q_slice_cstr(id) }, .full = true,
+    return (q_item){ .op = Q_I_PUT, .record = Q_SLICE_LIT("things"), .incarnation = 2, .id = { .type = Q_T_STRING, .s = q_slice_cstr(id) },
+                     .full = true,
                      .count = 1, .fields = f };
 }
 
@@ -84,7 +85,8 @@ static q_rc commit(place *p, q_engine *e, uint64_t seq, q_item item, q_err *err)
 
 static uint32_t count_rows(place *p, q_engine *e)
 {
-    q_read r = { .read_id = 1, .kind = Q_R_SCAN, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .incarnation = 2, .limit = 1000000 };
+    q_read r = { .read_id = 1, .kind = Q_R_SCAN, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .incarnation = 2,
+                 .limit = 1000000 };
     q_rows rows;
     q_err err = Q_ERR_INIT;
     if (ops->read(e, p->arena, &r, &rows, &err) != Q_OK)
@@ -166,7 +168,8 @@ static void the_map_grows_with_the_data(void **state)
     }
     q_value want = { .type = Q_T_STRING, .s = Q_SLICE_LIT("id60") };
     static const q_slice a[1] = { { "a", 1 } };
-    q_read r = { .kind = Q_R_IDS, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .incarnation = 2, .attr_count = 1, .attrs = a, .id_count = 1,
+    q_read r = { .kind = Q_R_IDS, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .incarnation = 2, .attr_count = 1,
+                 .attrs = a, .id_count = 1,
                  .ids = &want, .limit = 1 };
     q_rows rows;
     assert_int_equal(ops->read(reader, p->arena, &r, &rows, &err), Q_OK);
@@ -299,12 +302,14 @@ static void fill_and_drop(place *p, q_field field, bool unique)
     q_engine *e = open_at(p);
     q_err err = Q_ERR_INIT;
     q_txn_work works[N];
-    q_attr attr = { .name = field.attr, .kind = (q_kind)p->config.id, .datatype = field.value.type, .unique = unique, .many = field.value.type == Q_T_RELATION };
+    q_attr attr = { .name = field.attr, .kind = (q_kind)p->config.id, .datatype = field.value.type, .unique = unique,
+                    .many = field.value.type == Q_T_RELATION };
     if (attr.kind == Q_K_RELATION)
         attr.target = Q_SLICE_LIT("things");
     q_attr attrs[2] = { { .name = Q_SLICE_LIT("id"), .kind = Q_K_SCALAR, .datatype = Q_T_STRING }, attr };
     q_item ddl = { .op = Q_I_DDL, .record = Q_SLICE_LIT("things"), .incarnation = 2,
-                   .ddl = { .kind = Q_DDL_CREATE_RECORD, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .count = 2, .attrs = attrs } };
+                   .ddl = { .kind = Q_DDL_CREATE_RECORD, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .count = 2,
+                            .attrs = attrs } };
     assert_int_equal(commit(p, e, 2, ddl, &err), Q_OK);
     size_t before = stored_keys(p);
     for (uint64_t i = 0; i < N; i++) {
@@ -354,6 +359,33 @@ static void dropped_points_are_removed(void **state)
     place *p = *state;
     p->config.id = Q_EN_INFLUX;
     fill_and_drop(p, (q_field){ Q_SLICE_LIT("a"), { .type = Q_T_FLOAT, .f = 1.5, .at_us = 1000 } }, false);
+}
+
+static void points_of_an_ended_life_are_removed(void **state)
+{
+    place *p = *state;
+    q_err err = Q_ERR_INIT;
+    p->config.id = Q_EN_INFLUX;
+    q_engine *e = open_at(p);
+    for (uint64_t life = 0; life < 3; life++) {
+        q_item item = put(p, "x", 1, 'x');
+        q_field f = { Q_SLICE_LIT("a"), { .type = Q_T_FLOAT, .f = 1.5 } };
+        item.fields = &f;
+        for (uint64_t n = 0; n < 5; n++) {
+            item.birth = 10 + life * 10;
+            item.full = n == 0;
+            f.value.at_us = (int64_t)(1000 + n);
+            assert_int_equal(commit(p, e, 10 + life * 10 + n, item, &err), Q_OK);
+        }
+        assert_int_equal(stored_keys(p), 6); /* the part, and this life's five points */
+        if (life == 1) { /* the last one begins without a DELETE seen here */
+            item.op = Q_I_DELETE;
+            item.count = 0;
+            assert_int_equal(commit(p, e, 29, item, &err), Q_OK);
+            assert_int_equal(stored_keys(p), 1);
+        }
+    }
+    ops->close(e);
 }
 
 static void purged_tombstones_leave_nothing(void **state)
@@ -411,7 +443,8 @@ static void stored_bytes_cut_anywhere_are_no_part(void **state)
     q_stored stored = { .present = true, .seq = 5, .birth = 4 };
     q_value ids[2] = { { .type = Q_T_STRING, .s = Q_SLICE_LIT("t1") }, { .type = Q_T_INT, .i = -3 } };
     const q_value values[] = {
-        { .type = Q_T_BOOL, .b = true }, { .type = Q_T_INT, .i = -5 }, { .type = Q_T_FLOAT, .f = 2.5 }, { .type = Q_T_DECIMAL, .scale = 2, .coefficient = -7 },
+        { .type = Q_T_BOOL, .b = true }, { .type = Q_T_INT, .i = -5 }, { .type = Q_T_FLOAT, .f = 2.5 },
+            { .type = Q_T_DECIMAL, .scale = 2, .coefficient = -7 },
         { .type = Q_T_UUID }, { .type = Q_T_TIME, .i = 3 }, { .type = Q_T_DURATION, .i = 4 }, { .type = Q_T_RELATION, .rel = { ids, 2 } },
     };
     q_part_begin(&b, &stored);
@@ -455,6 +488,7 @@ int main(void)
         PLACE_TEST(dropped_scalars_and_their_unique_values_are_removed),
         PLACE_TEST(dropped_relations_and_their_targets_are_removed),
         PLACE_TEST(dropped_points_are_removed),
+        PLACE_TEST(points_of_an_ended_life_are_removed),
         PLACE_TEST(purged_tombstones_leave_nothing),
         PLACE_TEST(a_damaged_part_is_no_answer),
         PLACE_TEST(stored_bytes_cut_anywhere_are_no_part),
