@@ -58,6 +58,13 @@ static const struct { const char *text, *checked; } cases[] = {
     { "select i * 2 as twice from things order by twice", "SELECT i * 2 AS twice FROM things ORDER BY i * 2" },
     { "select one.name, max(i) from things group by one.name", "SELECT one.name, max(i) FROM things GROUP BY one.name" },
     { "select count(*) from things having count(*) > 0", "SELECT count(*) FROM things HAVING count(*) > 0" },
+    { "select doc.a[0].b, i in (1, 2), s like 'a', i is null from things group by doc.a[0].b, i in (1, 2), s like 'a', i is null",
+      "SELECT doc.a[0].b, i IN (1, 2), s LIKE \"a\", i IS NULL FROM things GROUP BY doc.a[0].b, i IN (1, 2), s LIKE \"a\", i IS NULL" },
+    { "select { a: i, b: [s] } as both from things group by { a: i, b: [s] }",
+      "SELECT { a: i, b: [s] } AS both FROM things GROUP BY { a: i, b: [s] }" },
+    { "select s, count(*) as n from things group by s having n in (1, 2) and not n = 3 and s in ('a', 'b')",
+      "SELECT s, count(*) AS n FROM things GROUP BY s HAVING count(*) IN (1, 2) AND NOT count(*) = 3 AND s IN (\"a\", \"b\")" },
+    { "select name, count(*) from zones group by name order by name", "SELECT name, count(*) FROM zones GROUP BY name ORDER BY name" },
     /* a column's name hides an attribute in ORDER BY, as in SQL, but not in GROUP BY */
     { "select -i as f from things order by f", "SELECT -i AS f FROM things ORDER BY -i" },
     { "select f as i from things group by f", "SELECT f AS i FROM things GROUP BY f" },
@@ -70,6 +77,9 @@ static const struct { const char *text, *checked; } cases[] = {
       "a: [[], {}] }, list: [1, \"a\"] }",
       "INSERT INTO things { id: \"a\", doc: {\"n\":null,\"b\":true,\"i\":1,\"f\":1.5,\"s\":\"x\",\"d\":\"1.1\",\"t\":\"2024-05-01T00:00:00Z\","
       "\"a\":[[],{}]}, list: [1,\"a\"] }" },
+    { "insert into things { id: \"a\", doc: { k1: 1, k2: 2, k3: 3, k4: 4, k5: 5, k6: 6, k7: 7, k8: 8, k9: 9, k10: 10, k11: 11, k12: 12, k13: false } }",
+      "INSERT INTO things { id: \"a\", doc: {\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,\"k9\":9,\"k10\":10,\"k11\":11,"
+      "\"k12\":12,\"k13\":false} }" },
     { "insert into things { id: \"a\", m: 1, mi: 5.0 at \"2024-05-01T00:00:00Z\", md: \"1h\" at time(\"2024-05-01T00:00:00Z\") }",
       "INSERT INTO things { id: \"a\", m: 1.0, mi: 5 AT time(\"2024-05-01T00:00:00Z\"), md: duration(\"PT1H\") AT time(\"2024-05-01T00:00:00Z\") }" },
     { "insert into things { id: \"a\", m: null, lots: [], lots2: 1 }", NULL },

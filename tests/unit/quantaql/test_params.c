@@ -66,6 +66,9 @@ static const struct { const char *text, *params, *checked; q_code code; uint32_t
       "UPDATE things SET list += [1,2], doc.n = NULL, i = i + 3", 0, 0 },
     { "SELECT id FROM things WHERE i BETWEEN $a AND $b AND s LIKE $n", "{\"a\":1,\"b\":2,\"n\":\"x%\"}",
       "SELECT id FROM things WHERE i BETWEEN 1 AND 2 AND s LIKE \"x%\"", 0, 0 },
+    { "SELECT id FROM things WHERE f IN $ids", "{\"ids\":[1.5,2,-3]}", "SELECT id FROM things WHERE f IN (1.5, 2.0, -3.0)", 0, 0 },
+    { "SELECT id FROM things WHERE b IN $ids", "{\"ids\":[true,false]}", "SELECT id FROM things WHERE b IN (TRUE, FALSE)", 0, 0 },
+    { "UPDATE things SET doc = { a: i, b: $doc }", "{\"doc\":{\"k\":1}}", "UPDATE things SET doc = { a: i, b: {\"k\":1} }", 0, 0 },
     /* refused */
     { "SELECT id FROM things WHERE s = $a", "{}", NULL, Q_E_QQL_PARAMETER, 33 },
     { "SELECT id FROM things WHERE s = $a", "{\"a\":\"x\",\"unused\":1}", NULL, Q_E_QQL_PARAMETER, 0 },
@@ -159,6 +162,36 @@ static void depth_is_counted_through_parameters(void **state)
     assert_int_equal(err.code, Q_E_DOCUMENT_LIMIT);
 }
 
+/* A statement has a megabyte; its parameters may bring more than a document holds. */
+static void documents_of_parameters_are_bounded(void **state)
+{
+    (void)state;
+    q_err err;
+    char *big = malloc(Q_MAX_DOC_BYTES);
+    memset(big, 'x', Q_MAX_DOC_BYTES);
+    q_param p = { Q_SLICE_LIT("a"), { .type = Q_T_STRING, .s = { big, Q_MAX_DOC_BYTES - 100 } } };
+    assert_int_equal(check_with("INSERT INTO things { id: \"a\", doc: { k: $a } }", &p, 1, &err), Q_OK);
+    p.value.s.len = Q_MAX_DOC_BYTES;
+    assert_int_equal(check_with("INSERT INTO things { id: \"a\", doc: { k: $a } }", &p, 1, &err), Q_FAIL);
+    assert_int_equal(err.code, Q_E_DOCUMENT_LIMIT);
+    free(big);
+
+    q_buf list = Q_BUF_INIT((size_t)1 << 20);
+    for (int more = 0; more < 2; more++) {
+        unsigned n = Q_QL_MAX_IN + (unsigned)more;
+        q_buf_clear(&list);
+        q_buf_add_byte(&list, 0xDC);
+        q_buf_add_byte(&list, (uint8_t)(n >> 8));
+        q_buf_add_byte(&list, (uint8_t)n);
+        for (unsigned i = 0; i < n; i++)
+            q_buf_add_byte(&list, 1);
+        p.value = (q_value){ .type = Q_T_DOC, .s = q_buf_slice(&list) };
+        assert_int_equal(check_with("SELECT id FROM things WHERE i IN $a", &p, 1, &err), more ? Q_FAIL : Q_OK);
+        assert_true(!more || err.code == Q_E_QQL_LIMIT);
+    }
+    q_buf_free(&list);
+}
+
 static void the_number_of_parameters_is_bounded(void **state)
 {
     (void)state;
@@ -189,7 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_take_the_place_of_names),      cmocka_unit_test(an_empty_list_is_no_error),
         cmocka_unit_test(hostile_values_are_refused),          cmocka_unit_test(depth_is_counted_through_parameters),
-        cmocka_unit_test(the_number_of_parameters_is_bounded),
+        cmocka_unit_test(documents_of_parameters_are_bounded), cmocka_unit_test(the_number_of_parameters_is_bounded),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
