@@ -14,6 +14,7 @@ enum {
     STEPS_PER_FLUSH = 2048, /* so that a long run of arrivals doesn't hold back what is ready */
     IDLE_US = 200 * 1000,   /* a TIMER event at least so often */
     RETRY_PUBLISH_US = 50 * 1000,
+    FULL_TELL_US = 10 * 1000 * 1000,
 };
 
 typedef enum kind { ITEM_REQUEST, ITEM_MESSAGE, ITEM_PUBLISHED, ITEM_PERSISTED, ITEM_ASK } kind;
@@ -62,6 +63,7 @@ struct q_host {
     pending *unsent, **unsent_end; /* the core thread's own */
     int64_t next_timer_us;
     atomic_bool failed;
+    atomic_bool giving_up;     /* stop has waited long enough */
     uint64_t cluster;
     q_histogram sync_time;
     _Atomic uint64_t commits, commit_ops;
@@ -174,6 +176,17 @@ static void *log_main(void *arg)
         q_err err = Q_ERR_INIT;
         int64_t began = q_mono_us();
         q_rc rc = h->log->ops->commit(h->log, h->log_ops, h->log_op_count, &err);
+        /* The log is full: nothing was written, so the group waits, and with it whatever it would tell. Room comes by a trim, or by an
+         * operator who ends the process and gives the log more. */
+        for (int64_t told = 0; rc == Q_RETRY && !atomic_load(&h->giving_up);) {
+            if (q_mono_us() - told > FULL_TELL_US) {
+                q_say(Q_SAY_ERROR, "nothing can be committed: %s", err.message);
+                told = q_mono_us();
+            }
+            struct timespec pause = { 0, 200 * 1000 * 1000 };
+            nanosleep(&pause, NULL);
+            rc = h->log->ops->commit(h->log, h->log_ops, h->log_op_count, &err);
+        }
         q_histogram_add(&h->sync_time, q_mono_us() - began);
         atomic_fetch_add(&h->commits, 1);
         atomic_fetch_add(&h->commit_ops, h->log_op_count);
@@ -626,6 +639,7 @@ void q_host_stop(q_host *h, int timeout_ms)
         if (!empty)
             nanosleep(&pause, NULL);
     }
+    atomic_store(&h->giving_up, true);
     if (h->running) {
         pthread_mutex_lock(&h->inbox_lock);
         h->stopping = true;
