@@ -27,7 +27,7 @@ enum {
     Q_TRIM_RECORDS = 256,                /* so many records are given back at once */
     Q_DEAD_LETTER_BYTES = 64 * 1024,     /* of the message that couldn't be read */
     Q_SPARE_TXNS = 4096,                 /* kept for the next ones */
-    Q_SPARE_ARENA_BYTES = 64 * 1024,     /* an arena that holds more isn't kept */
+    Q_TXN_ARENA_BYTES = 16 * 1024,       /* a transaction's first block: an insert of a few rows needs no other */
 };
 
 typedef struct q_txn q_txn;
@@ -51,6 +51,7 @@ typedef struct q_open_read { /* sent and not answered */
     bool again;               /* the engine said RETRY: wait for the next resend */
 } q_open_read;
 
+/* What every event touches stands first, together: with thousands in flight each cache line counts. */
 struct q_txn {
     q_tp_state state;
     bool read_only, ddl_script, blind;
@@ -58,50 +59,48 @@ struct q_txn {
     bool remembered;            /* by its seq */
     bool behind_ddl;            /* it can't run as things are, and waits for the DDL under way before it says so */
     bool published;             /* the broker has all of it */
-    uint64_t number;            /* of this life */
+    bool identified;            /* the request id is held in the table of those in flight */
+    uint32_t unvoted, unapplied; /* masks */
     uint64_t seq, epoch;        /* 0: none; the epoch that gave it */
-    int64_t time_us;            /* the transaction's */
     uint64_t lsn;               /* of its decision; 0: none */
-    uint32_t record_bytes;
     q_txn *by_seq;              /* chain of the seq table */
     q_txn *older, *newer;       /* those with a seq that isn't over, by seq */
     q_txn *prev_open, *next_open; /* those whose record is still needed, by lsn */
-    q_txn *prev_parked, *next_parked;
-    q_txn *prev_all, *next_all;
     q_txn *next_in_group;       /* decided, in a group; or the freelist */
     q_timer timer;
-    int64_t deadline_us, resend_us, backoff_us;
-
-    q_arena *arena;
-    uint64_t counted_bytes;     /* what in_flight_bytes counts for it */
-    q_incoming in;
-    uint8_t identity[16];
-    bool identified;            /* the request id is held in the table of those in flight */
-    int32_t partition;
-    int64_t offset;
+    int64_t deadline_us, backoff_us;
+    int64_t since_us;           /* monotonic: of its state */
     q_answer answer;
     q_answer *duplicates;
+    q_arena *arena;
+    uint64_t counted_bytes;     /* what in_flight_bytes counts for it */
+    q_slice bucket_name;        /* the transaction's; the envelope's until it is checked */
+    q_slice reply, reply_type;
+    uint32_t record_bytes;
+    int32_t partition;
+    int64_t offset;
+    int64_t time_us;            /* the transaction's */
+    uint8_t identity[16];
+    q_exec_outcome out;
+    q_incoming in;
 
+    q_txn *prev_all, *next_all;
+    q_txn *prev_parked, *next_parked;
+    uint64_t number;            /* of this life */
     q_catalog *catalog;         /* planned against; a reference */
     const q_bucket *bucket;     /* its bucket there */
     q_script *script;
     q_exec *exec;
     q_lockset locks;
     uint32_t engines;           /* it needs */
-
     q_open_read *reads;
-    q_exec_outcome out;
-    uint32_t unvoted, unapplied; /* masks */
-    q_slice bucket_name;        /* the transaction's; the envelope's until it is checked */
-    q_slice reply, reply_type;
     void *reply_heap;           /* when the arena is full */
     q_slice ddl;                /* encoded; empty when the catalog stays */
     q_catalog *catalog_after;   /* DDL: a reference */
-    q_err error;
     const char *status;
-
-    int64_t arrived_us, since_us;                /* monotonic: of the request, of its state */
+    int64_t arrived_us;         /* monotonic */
     int64_t arrived_ns, planned_ns, granted_ns, run_ns, voted_ns; /* by the stopwatch; 0: not yet */
+    q_err error;                /* only its code is cleared for a new transaction */
 };
 
 typedef struct q_u64s { uint64_t *at; size_t count, cap; } q_u64s;

@@ -35,7 +35,7 @@ q_txn *q_core_txn_new(q_core *c)
         }
     }
     q_txn *t = c->spare_txns;
-    q_arena *arena = t->arena ? t->arena : q_arena_new(c->config.txn_max_bytes);
+    q_arena *arena = t->arena ? t->arena : q_arena_new_sized(c->config.txn_max_bytes, Q_TXN_ARENA_BYTES);
     if (!arena)
         return NULL;
     c->spare_txns = t->next_in_group;
@@ -43,7 +43,8 @@ q_txn *q_core_txn_new(q_core *c)
         c->spare_arenas--;
     else
         c->arena_bytes += q_arena_bytes(arena);
-    memset(t, 0, sizeof *t);
+    memset(t, 0, offsetof(q_txn, error));
+    t->error.code = Q_E_NONE;
     t->arena = arena;
     t->number = ++c->next_number;
     t->counted_bytes = q_arena_bytes(arena);
@@ -93,7 +94,7 @@ void q_core_txn_free(q_core *c, q_txn *t)
     *(t->prev_all ? &t->prev_all->next_all : &c->first_all) = t->next_all;
     *(t->next_all ? &t->next_all->prev_all : &c->last_all) = t->prev_all;
 
-    if (c->spare_arenas < Q_SPARE_TXNS && t->counted_bytes <= Q_SPARE_ARENA_BYTES) {
+    if (c->spare_arenas < Q_SPARE_TXNS) {
         q_arena_reset(t->arena);
         c->arena_bytes -= t->counted_bytes - q_arena_bytes(t->arena);
         c->spare_arenas++;
