@@ -1,5 +1,6 @@
 #include "tests/sim/faults.h"
 
+#include "base/sabotage.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/node.h"
 #include "tests/sim/participant.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 
 typedef enum fault_kind {
-    F_CRASH = 0, F_KILL_WORKER, F_TAKEOVER, F_PAUSE_WORKER, F_ENGINE_CRASH, F_ENGINE_GONE, F_CUT, F_CLOCK_BACK, F_PAUSE_NODE, F_KINDS
+    F_CRASH = 0, F_KILL_WORKER, F_TAKEOVER, F_PAUSE_WORKER, F_ENGINE_CRASH, F_ENGINE_GONE, F_CUT, F_CLOCK_BACK, F_PAUSE_NODE, F_LOSE_PREPARED, F_KINDS
 } fault_kind;
 
 typedef struct fault { uint32_t after; fault_kind kind; } fault; /* after so many answers */
@@ -108,6 +109,12 @@ static void happen(void *p, uint64_t kind, void *q)
         SIM_TRACE(s, "clock", (uint64_t)w->wall_us, "the wall clock steps back");
         break;
     case F_PAUSE_NODE: node_pause(w->node, sim_delay_us(&s->rng, 40000)); break;
+    case F_LOSE_PREPARED:
+        if (mem_lose_prepared(w->servers[Q_EN_POSTGRES]))
+            SIM_TRACE(s, "engine", 1, "postgres has lost a prepared transaction");
+        else /* as soon as it has one */
+            sim_after(s, 300, happen, w, F_LOSE_PREPARED, NULL);
+        break;
     case F_KINDS: break;
     }
 }
@@ -137,7 +144,7 @@ void faults_start(world *w)
 {
     static const uint32_t at_least[F_KINDS] = { [F_CRASH] = 3 };
     static const uint32_t up_to[F_KINDS] = { [F_CRASH] = 5, [F_KILL_WORKER] = 5, [F_TAKEOVER] = 4, [F_PAUSE_WORKER] = 4, [F_ENGINE_CRASH] = 4,
-                                             [F_ENGINE_GONE] = 1, [F_CUT] = 3, [F_CLOCK_BACK] = 3, [F_PAUSE_NODE] = 2 };
+                                             [F_ENGINE_GONE] = 1, [F_CUT] = 3, [F_CLOCK_BACK] = 3, [F_PAUSE_NODE] = 2, [F_LOSE_PREPARED] = 2 };
     sim_prng *rng = &w->s.rng;
     struct fault_plan *plan = Q_NEW(w->s.arena, struct fault_plan);
     if (!plan)
@@ -186,12 +193,17 @@ void faults_purge_poll(world *w)
         w->purge_life = node_life(w->node);
         w->purge_below = history_ended_below(&w->h);
         w->purge_done = 0;
-        return;
+        if (!Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_BEFORE_FENCED))
+            return;
+    }
+    if (Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_WHEN_ENDED)) {
+        w->purge_below = history_ended_below(&w->h);
+        w->purge_done = 0;
     }
     q_core_stats st;
     q_core_get_stats(node_core(w->node), 0, &st);
     for (int e = 0; e < Q_EN_COUNT; e++)
-        if (w->servers[e]->epoch != st.epoch)
+        if (w->servers[e]->epoch != st.epoch && !Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_BEFORE_FENCED))
             return; /* not every engine knows this epoch */
     for (int e = 0; e < Q_EN_COUNT; e++)
         if (!(w->purge_done >> e & 1) && w->servers[e]->up && w->purge_below > 0 && sim_chance(&w->s.rng, 1, 6)) {

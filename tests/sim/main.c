@@ -78,7 +78,7 @@ static bool parse(int argc, char **argv, command *c)
         case 'r': good = small(optarg, &c->batch.sim.requests); break;
         case 'c': good = small(optarg, &c->batch.sim.client_count); break;
         case 'n': good = number(optarg, &c->batch.sim.steps); break;
-        case 'x': good = mutants_find(optarg, &c->batch.sim.sabotage); break;
+        case 'x': good = mutants_find(optarg, &c->batch.sim.sabotage, &c->batch.sim.own_sabotage); break;
         case 'o': c->scenario = optarg; break;
         case 'f': c->seeds_file = optarg; break;
         case 'l': good = small(optarg, &c->limit); break;
@@ -110,7 +110,7 @@ static uint32_t read_first(const char *path, uint64_t *out)
 static void print_failure(const sim_verdict *v, const command *c)
 {
     printf("seed %llu: %s: %s\n  again: make sim SEED=%llu\n", (unsigned long long)v->seed, v->checker, v->why, (unsigned long long)v->seed);
-    if (c->batch.sim.sabotage)
+    if (c->batch.sim.sabotage | c->batch.sim.own_sabotage)
         printf("  (with --sabotage)\n");
 }
 

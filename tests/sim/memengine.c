@@ -70,10 +70,10 @@ static q_rc lower_epoch(const mem_server *e, uint64_t epoch, q_err *err)
     return Q_FAIL;
 }
 
-static void say_written(mem_server *e, uint64_t seq, uint64_t epoch, bool prepare)
+static void say_written(mem_server *e, uint64_t seq, uint64_t epoch, mem_deed deed)
 {
     if (e->wrote)
-        e->wrote(e->wrote_ctx, e, seq, epoch, prepare);
+        e->wrote(e->wrote_ctx, e, seq, epoch, deed);
 }
 
 static int64_t nap(mem_server *e)
@@ -140,6 +140,16 @@ void mem_crash(mem_server *e)
 
 void mem_start(mem_server *e) { e->up = true; }
 
+bool mem_lose_prepared(mem_server *e)
+{
+    for (mem_prepared **p = &e->prepared; *p; p = &(*p)->next)
+        if ((*p)->prepared) {
+            *p = (*p)->next;
+            return true;
+        }
+    return false;
+}
+
 /* Durable from here on: the marks with the items (B8). */
 static void sync_now(mem_server *e)
 {
@@ -177,7 +187,7 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
     if (epoch > e->epoch) {
         e->epoch = epoch;
         for (mem_session *o = e->sessions; o; o = o->next)
-            if (o != c && o->busy && o->epoch < epoch && e->id == Q_EN_POSTGRES) {
+            if (o != c && o->busy && o->epoch < epoch && e->id == Q_EN_POSTGRES && !Q_SABOTAGED(e->own_sabotage, MEM_SAB_BACKENDS_NOT_ENDED)) {
                 o->ended = true;
                 e->ended_backends++;
                 unlink_working(e, o);
@@ -231,7 +241,7 @@ static bool meet(const mem_lock *a, const mem_lock *b)
 static bool row_locked(const mem_server *e, const mem_prepared *mine)
 {
     for (const mem_prepared *p = e->prepared; p; p = p->next)
-        for (uint32_t i = 0; p != mine && p->seq != mine->seq && i < p->lock_count; i++)
+        for (uint32_t i = 0; p != mine && i < p->lock_count; i++)
             for (uint32_t k = 0; k < mine->lock_count; k++)
                 if (meet(&p->locks[i], &mine->locks[k]))
                     return true;
@@ -295,6 +305,14 @@ static void vote_items(mem_server *e, q_arena *arena, const work *w, q_vote *vot
         vote->item = 0;
 }
 
+static bool is_stale(const mem_prepared *p)
+{
+    for (uint32_t i = 0; i < p->lock_count; i++)
+        if (p->locks[i].key.len && mem_stored(mem_slot_find(p->locks[i].table, p->locks[i].key)).seq >= p->seq)
+            return true;
+    return false;
+}
+
 static q_rc prepare_pg(mem_session *c, q_arena *arena, uint64_t epoch, const work *w, q_vote *vote, q_err *err)
 {
     mem_server *e = c->server;
@@ -332,7 +350,7 @@ static q_rc prepare_pg(mem_session *c, q_arena *arena, uint64_t epoch, const wor
     }
     p->prepared = true;
     p->session = NULL;
-    say_written(e, w->seq, epoch, true);
+    say_written(e, w->seq, epoch, is_stale(p) ? MEM_PREPARES_STALE : MEM_PREPARES);
     return Q_OK;
 }
 
@@ -369,7 +387,7 @@ static q_rc mem_prepare(q_engine *engine, q_arena *arena, uint64_t epoch, const 
 
 static void apply_item(mem_server *e, const work *w, uint32_t i, uint64_t epoch)
 {
-    say_written(e, w->seq, epoch, false);
+    say_written(e, w->seq, epoch, MEM_WRITES);
     e->applied_items++;
     mem_apply(&e->store, &w->writes, &w->writes.items[i], w->keys[i], w->seq, w->time_us);
 }
@@ -420,7 +438,7 @@ static q_rc commit_mongo(mem_session *c, uint64_t epoch, uint64_t below, const w
 {
     mem_server *e = c->server;
     for (uint32_t i = 0; i < w->writes.count; i++) {
-        if (epoch_refused(e, epoch))
+        if (epoch_refused(e, epoch) && (i == 0 || !Q_SABOTAGED(e->own_sabotage, MEM_SAB_EPOCH_AT_RECEIPT)))
             return lower_epoch(e, epoch, err);
         apply_item(e, w, i, epoch);
         if (!pass(c, nap(e)))

@@ -32,6 +32,25 @@ typedef struct mem_prepared {  /* PostgreSQL: a transaction that holds row locks
     const mem_lock *locks;
 } mem_prepared;
 
+/* Sentences that only a server or its operator could leave out: the simulator's own mutants, beside those of base/sabotage.h. */
+#define MEM_SABOTAGES(X) \
+    X(BACKENDS_NOT_ENDED, "postgres",  "B8: fenced backends are ended before the prepared transactions are listed") \
+    X(EPOCH_AT_RECEIPT,   "mongo",     "B8: the epoch is checked atomically with each write") \
+    X(PURGE_WHEN_ENDED,   "operator",  "B5: a tombstone goes only in an epoch that began after its transactions had ended") \
+    X(PURGE_BEFORE_FENCED, "operator", "B5: and only once every engine knows that epoch")
+enum {
+#define X(name, who, sentence) MEM_SABOTAGE_BIT_##name,
+    MEM_SABOTAGES(X)
+#undef X
+};
+enum {
+#define X(name, who, sentence) MEM_SAB_##name = 1 << MEM_SABOTAGE_BIT_##name,
+    MEM_SABOTAGES(X)
+#undef X
+};
+
+typedef enum mem_deed { MEM_WRITES, MEM_PREPARES, MEM_PREPARES_STALE /* something of this seq or a higher one is stored already */ } mem_deed;
+
 typedef struct mem_server {
     sim *s;
     q_engine_id id;
@@ -50,8 +69,9 @@ typedef struct mem_server {
     int64_t nap_us;            /* how long such a sleep is, typically */
     int64_t latency_us;        /* one way */
     /* checkers */
-    void (*wrote)(void *ctx, struct mem_server *server, uint64_t seq, uint64_t epoch, bool prepare);
+    void (*wrote)(void *ctx, struct mem_server *server, uint64_t seq, uint64_t epoch, mem_deed deed);
     void *wrote_ctx;
+    uint32_t own_sabotage;     /* mask of MEM_SAB_… */
     uint64_t applied_items, naps, lock_timeouts, redone, ended_backends, purged;
 } mem_server;
 
@@ -61,6 +81,8 @@ void mem_connect(mem_server *const servers[Q_EN_COUNT]);
 /* kill -9: calls under way end in doubt, what isn't synced is gone. */
 void mem_crash(mem_server *e);
 void mem_start(mem_server *e);
+/* PostgreSQL forgets a prepared transaction (a restore, a failover, somebody's hand); false when there is none. */
+bool mem_lose_prepared(mem_server *e);
 /* Tombstones up to this seq go, at once and durably. */
 void mem_purge_now(mem_server *e, uint64_t upto);
 

@@ -5,17 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct { const char *name, *who, *sentence; uint32_t mask; } mutants[] = {
-#define X(name, who, sentence) { #name, who, sentence, (uint32_t)Q_SAB_##name },
+static const struct { const char *name, *who, *sentence; uint32_t mask, own; } mutants[] = {
+#define X(name, who, sentence) { #name, who, sentence, (uint32_t)Q_SAB_##name, 0 },
     Q_SABOTAGES(X)
+#undef X
+#define X(name, who, sentence) { #name, who, sentence, 0, (uint32_t)MEM_SAB_##name },
+    MEM_SABOTAGES(X)
 #undef X
 };
 
-bool mutants_find(const char *name, uint32_t *mask)
+bool mutants_find(const char *name, uint32_t *mask, uint32_t *own)
 {
     for (size_t i = 0; i < sizeof mutants / sizeof *mutants; i++)
         if (strcmp(name, mutants[i].name) == 0) {
             *mask = mutants[i].mask;
+            *own = mutants[i].own;
             return true;
         }
     return false;
@@ -31,18 +35,19 @@ int mutants_run(const batch_options *base, uint32_t limit)
 #else
     static batch_result r;
     uint32_t survivors = 0;
-    printf("%-18s %-12s %8s  %-12s %s\n", "left out", "of", "seeds", "caught by", "the sentence");
+    printf("%-19s %-12s %8s  %-12s %s\n", "left out", "of", "seeds", "caught by", "the sentence");
     for (size_t i = 0; i < sizeof mutants / sizeof *mutants; i++) {
         batch_options o = *base;
         o.sim.sabotage = mutants[i].mask;
+        o.sim.own_sabotage = mutants[i].own;
         o.from = 1;
         o.to = limit;
         o.stop_at_failure = true;
         batch_run(&o, &r);
         if (r.failure_count)
-            printf("%-18s %-12s %8llu  %-12s %s\n", mutants[i].name, mutants[i].who, (unsigned long long)r.seeds, r.failures[0].checker, mutants[i].sentence);
+            printf("%-19s %-12s %8llu  %-12s %s\n", mutants[i].name, mutants[i].who, (unsigned long long)r.seeds, r.failures[0].checker, mutants[i].sentence);
         else
-            printf("%-18s %-12s %8s  %-12s %s\n", mutants[i].name, mutants[i].who, "-", "NOBODY", mutants[i].sentence);
+            printf("%-19s %-12s %8s  %-12s %s\n", mutants[i].name, mutants[i].who, "-", "NOBODY", mutants[i].sentence);
         survivors += !r.failure_count;
         fflush(stdout);
     }

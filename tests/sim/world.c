@@ -7,14 +7,17 @@
 #include <stdlib.h>
 
 /* P1, P2: nothing is written but what is durably committed, and nobody writes under an epoch that the engine knows to be over. */
-static void wrote(void *ctx, mem_server *e, uint64_t seq, uint64_t epoch, bool prepare)
+static void wrote(void *ctx, mem_server *e, uint64_t seq, uint64_t epoch, mem_deed deed)
 {
     world *w = ctx;
+    bool prepare = deed != MEM_WRITES;
     SIM_TRACE(&w->s, "engine", seq * 4 + e->id, "%s %s seq %llu of epoch %llu", q_engine_name(e->id), prepare ? "prepares" : "writes", (unsigned long long)seq,
               (unsigned long long)epoch);
     if (epoch < e->epoch)
         sim_violation(&w->s, "epoch", "%s knows epoch %llu and still %s seq %llu of epoch %llu", q_engine_name(e->id), (unsigned long long)e->epoch,
                       prepare ? "prepares" : "writes", (unsigned long long)seq, (unsigned long long)epoch);
+    if (deed == MEM_PREPARES_STALE)
+        sim_violation(&w->s, "stale", "%s prepares seq %llu, though a stored part has that seq or a higher one", q_engine_name(e->id), (unsigned long long)seq);
     const sim_decision *d = prepare ? NULL : history_decision(&w->h, seq);
     if (!prepare && (!d || !d->committed))
         sim_violation(&w->s, "undecided", "%s writes seq %llu, which %s", q_engine_name(e->id), (unsigned long long)seq, d ? "is aborted" : "isn't durably decided");
@@ -35,6 +38,7 @@ void world_init(world *w, const sim_options *options)
     w->disk = mem_disk_new(w->s.arena, identity, history_durable, &w->h);
     for (int e = 0; e < Q_EN_COUNT; e++) {
         w->servers[e] = mem_server_new(&w->s, (q_engine_id)e, options->sabotage);
+        w->servers[e]->own_sabotage = options->own_sabotage;
         w->servers[e]->wrote = wrote;
         w->servers[e]->wrote_ctx = w;
     }

@@ -30,7 +30,7 @@ typedef struct sim_options {
     uint64_t seed;
     uint32_t requests;               /* how many the clients make */
     uint32_t client_count;
-    uint32_t sabotage;
+    uint32_t sabotage, own_sabotage; /* base/sabotage.h, memengine.h */
     uint64_t steps;                  /* 0: no limit */
     FILE *trace;
 } sim_options;
