@@ -58,7 +58,8 @@ static void write_message(q_buf *out, int kind, unsigned i)
                      i, i % 997, i % 400, i % 90, i % 23, i % 71, i % 9, i % 73, i % 50, i % 800);
         break;
     case 1:
-        q_buf_printf(out, "UPDATE orders SET delivery_time = duration(\"2d %uh\"), state = \"sent\", customer.address = \"%u Pine Rd\" WHERE id = \"order_%u\";\n",
+        q_buf_printf(out, "UPDATE orders SET delivery_time = duration(\"2d %uh\"), state = \"sent\", customer.address = \"%u Pine Rd\" "
+          "WHERE id = \"order_%u\";\n",
                      i % 23, i % 500, i);
         break;
     case 2:

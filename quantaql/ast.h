@@ -57,7 +57,7 @@ typedef struct q_expr {
     q_op op;
     bool negated;
     uint8_t height;           /* 1 for a leaf; at most Q_QL_MAX_DEPTH */
-    uint32_t terms;           /* BINARY AND, OR: leaves of the chain; the parser balances chains by it. OBJECT, ARRAY: the check's own mark */
+    uint32_t terms;           /* BINARY AND, OR: leaves of the chain, by which the parser balances it. OBJECT, ARRAY: the check's mark */
     q_pos pos;
     q_type type;              /* after the check: what it yields (Q_T_NULL: not known before run, a document's inside).
                                * PARAM before the check: the type it is read as (time($t)), or Q_T_NULL */
@@ -65,7 +65,8 @@ typedef struct q_expr {
     struct q_expr **args;     /* IN: may be empty after the check (IN $empty: false) */
     struct q_expr *a, *b;     /* IN before the check: b is the parameter of IN $list; then args is empty */
     const q_slice *keys;      /* OBJECT */
-    q_slice name;             /* PARAM: without $. PATH of one name: that name, which path.names points to. LITERAL FLOAT: the number as written, so that a decimal loses nothing */
+    q_slice name;             /* PARAM: without $. PATH of one name: that name, which path.names points to. LITERAL FLOAT: the number as
+                               * written, so that a decimal loses nothing */
     union {                   /* by kind: read none of these of another kind */
         q_value value;        /* LITERAL. relation("x") is Q_T_RELATION; duration() and time() are read by the parser */
         q_path path;          /* PATH */

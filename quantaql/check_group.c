@@ -49,8 +49,10 @@ bool q_check_grouped(q_checker *c, const q_stmt *s, const q_expr *e)
     if (e->kind == Q_X_PATH) {
         q_slice name = e->path.names[0];
         q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "%.*s stands neither in GROUP BY nor inside of an aggregate", Q_BRIEF(name));
-        q_err_hint(c->err, s->group_count ? "Add it to GROUP BY, or take min() or max() of it." : "Add GROUP BY %.*s, or take min() or max() of it.",
-                   Q_BRIEF(name));
+        if (s->group_count)
+            q_err_hint(c->err, "Add it to GROUP BY, or take min() or max() of it.");
+        else
+            q_err_hint(c->err, "Add GROUP BY %.*s, or take min() or max() of it.", Q_BRIEF(name));
         return false;
     }
     if ((e->a && !q_check_grouped(c, s, e->a)) || (e->b && !q_check_grouped(c, s, e->b)))

@@ -87,18 +87,17 @@ q_list q_finish(q_parser *p, uint32_t mark, size_t item_size)
 
 void q_parse_lex_error(q_parser *p, q_tok tok)
 {
-    const q_lexer *lx = &p->lexer;
     q_slice text = q_tok_slice(p, tok);
-    switch (lx->error) {
+    uint32_t line = p->lexer.opened.line, column = p->lexer.opened.column;
+    switch (p->lexer.error) {
     case Q_LEX_STRING_OPEN:
-        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the string that begins at line %u, column %u is not closed", lx->opened.line, lx->opened.column);
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the string that begins at line %u, column %u is not closed", line, column);
         return;
     case Q_LEX_COMMENT_OPEN:
-        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the comment that begins at line %u, column %u is not closed", lx->opened.line, lx->opened.column);
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the comment that begins at line %u, column %u is not closed", line, column);
         return;
     case Q_LEX_NAME_OPEN:
-        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the name in backticks at line %u, column %u is empty or not closed", lx->opened.line,
-                     lx->opened.column);
+        q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "the name in backticks at line %u, column %u is empty or not closed", line, column);
         return;
     case Q_LEX_NUMBER:
         q_parse_fail(p, Q_E_QQL_SYNTAX, tok.pos, "\"%.*s\" is not a number", (int)(text.len > 40 ? 40 : text.len), text.ptr);

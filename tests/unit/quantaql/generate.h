@@ -84,8 +84,10 @@ static inline void gen_number(gen *g)
 
 static inline void gen_typed_literal(gen *g)
 {
-    static const char *const literals[] = { "time(\"2024-05-01T12:30:00+02:00\")", "duration(\"1d 3h\")", "duration(\"PT0.5S\")", "DURATION ( 'P1D' )",
-        "relation(\"a\")", "relation(5)", "relation(uuid(\"550e8400-e29b-41d4-a716-446655440000\"))", "uuid(\"550E8400-E29B-41D4-A716-446655440000\")",
+    static const char *const literals[] = { "time(\"2024-05-01T12:30:00+02:00\")", "duration(\"1d 3h\")", "duration(\"PT0.5S\")",
+      "DURATION ( 'P1D' )",
+        "relation(\"a\")", "relation(5)", "relation(uuid(\"550e8400-e29b-41d4-a716-446655440000\"))",
+          "uuid(\"550E8400-E29B-41D4-A716-446655440000\")",
         "decimal(\"1.10\")", "decimal(\"-5\")", "bytes(\"AQI=\")", "bytes(\"\")", "time($t)", "relation($r)", "$p", "$long_name" };
     gen_space(g);
     q_buf_add_cstr(g->out, GEN_PICK(g, literals));

@@ -13,7 +13,8 @@ static const struct { const char *text, *checked; } cases[] = {
     { "select id from things where u = \"550E8400-E29B-41D4-A716-446655440000\" or by = \"AQI=\"",
       "SELECT id FROM things WHERE u = uuid(\"550e8400-e29b-41d4-a716-446655440000\") OR by = bytes(\"AQI=\")" },
     { "select id from things where u in (\"550E8400-E29B-41D4-A716-446655440000\", null) and d between 1 and 2.50",
-      "SELECT id FROM things WHERE u IN (uuid(\"550e8400-e29b-41d4-a716-446655440000\"), NULL) AND d BETWEEN decimal(\"1\") AND decimal(\"2.5\")" },
+      "SELECT id FROM things WHERE u IN (uuid(\"550e8400-e29b-41d4-a716-446655440000\"), NULL) AND d BETWEEN decimal(\"1\") AND "
+        "decimal(\"2.5\")" },
     { "select id from things where d * 1.10 > 0.3", "SELECT id FROM things WHERE d * decimal(\"1.1\") > decimal(\"0.3\")" },
     { "select id from things where i = 9223372036854775808", "SELECT id FROM things WHERE i = decimal(\"9223372036854775808\")" },
     { "select id from things where i = -9223372036854775808", "SELECT id FROM things WHERE i = -9223372036854775808" },
@@ -52,7 +53,8 @@ static const struct { const char *text, *checked; } cases[] = {
     /* groups and aggregates */
     { "select s as kind, count(*) as n, sum(i), avg(i), min(t), max(d), count(doc.x), sum(doc.x) from things group by kind having n > 5 "
       "and sum(f) < 10 order by n desc nulls first, kind, 3 limit 10 offset 5",
-      "SELECT s AS kind, count(*) AS n, sum(i), avg(i), min(t), max(d), count(doc.x), sum(doc.x) FROM things GROUP BY s HAVING count(*) > 5 "
+      "SELECT s AS kind, count(*) AS n, sum(i), avg(i), min(t), max(d), count(doc.x), sum(doc.x) FROM things GROUP BY s HAVING count(*) "
+        "> 5 "
       "AND sum(f) < 10.0 ORDER BY count(*) DESC NULLS FIRST, s, sum(i) LIMIT 10 OFFSET 5" },
     { "select i + 1, count(*) from things group by i + 1", "SELECT i + 1, count(*) FROM things GROUP BY i + 1" },
     { "select i * 2 as twice from things order by twice", "SELECT i * 2 AS twice FROM things ORDER BY i * 2" },
@@ -73,15 +75,20 @@ static const struct { const char *text, *checked; } cases[] = {
       "u: \"550E8400-E29B-41D4-A716-446655440000\" }, { id: \"b\" }",
       "INSERT INTO things { id: \"a\", s: NULL, i: 5, f: 3.0, d: decimal(\"1.1\"), t: time(\"2024-05-01T00:00:00Z\"), "
       "du: duration(\"PT5M\"), by: bytes(\"AQI=\"), u: uuid(\"550e8400-e29b-41d4-a716-446655440000\") }, { id: \"b\" }" },
-    { "insert into things { id: \"a\", doc: { n: null, b: true, i: 1, f: 1.5, s: \"x\", d: decimal(\"1.10\"), t: time(\"2024-05-01T00:00:00Z\"), "
+    { "insert into things { id: \"a\", doc: { n: null, b: true, i: 1, f: 1.5, s: \"x\", d: decimal(\"1.10\"), t: "
+      "time(\"2024-05-01T00:00:00Z\"), "
       "a: [[], {}] }, list: [1, \"a\"] }",
-      "INSERT INTO things { id: \"a\", doc: {\"n\":null,\"b\":true,\"i\":1,\"f\":1.5,\"s\":\"x\",\"d\":\"1.1\",\"t\":\"2024-05-01T00:00:00Z\","
+      "INSERT INTO things { id: \"a\", doc: "
+        "{\"n\":null,\"b\":true,\"i\":1,\"f\":1.5,\"s\":\"x\",\"d\":\"1.1\",\"t\":\"2024-05-01T00:00:00Z\","
       "\"a\":[[],{}]}, list: [1,\"a\"] }" },
-    { "insert into things { id: \"a\", doc: { k1: 1, k2: 2, k3: 3, k4: 4, k5: 5, k6: 6, k7: 7, k8: 8, k9: 9, k10: 10, k11: 11, k12: 12, k13: false } }",
-      "INSERT INTO things { id: \"a\", doc: {\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,\"k9\":9,\"k10\":10,\"k11\":11,"
+    { "insert into things { id: \"a\", doc: { k1: 1, k2: 2, k3: 3, k4: 4, k5: 5, k6: 6, k7: 7, k8: 8, k9: 9, k10: 10, k11: 11, k12: 12, "
+      "k13: false } }",
+      "INSERT INTO things { id: \"a\", doc: "
+        "{\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,\"k9\":9,\"k10\":10,\"k11\":11,"
       "\"k12\":12,\"k13\":false} }" },
     { "insert into things { id: \"a\", m: 1, mi: 5.0 at \"2024-05-01T00:00:00Z\", md: \"1h\" at time(\"2024-05-01T00:00:00Z\") }",
-      "INSERT INTO things { id: \"a\", m: 1.0, mi: 5 AT time(\"2024-05-01T00:00:00Z\"), md: duration(\"PT1H\") AT time(\"2024-05-01T00:00:00Z\") }" },
+      "INSERT INTO things { id: \"a\", m: 1.0, mi: 5 AT time(\"2024-05-01T00:00:00Z\"), md: duration(\"PT1H\") AT "
+        "time(\"2024-05-01T00:00:00Z\") }" },
     { "insert into things { id: \"a\", m: null, lots: [], lots2: 1 }", NULL },
     { "insert into things { id: \"a\", i: 1 + 2 * 3, t: time(\"2024-05-01T00:00:00Z\") + duration(\"1d\") }",
       "INSERT INTO things { id: \"a\", i: 1 + 2 * 3, t: time(\"2024-05-01T00:00:00Z\") + duration(\"P1D\") }" },
@@ -89,7 +96,8 @@ static const struct { const char *text, *checked; } cases[] = {
     { "insert into devices { id: \"550E8400-E29B-41D4-A716-446655440000\", owner: \"t\" }",
       "INSERT INTO devices { id: uuid(\"550e8400-e29b-41d4-a716-446655440000\"), owner: relation(\"t\") }" },
     /* UPDATE */
-    { "update things set i += 1, d -= 0.10, m += 1.5, list += [5, { a: 1 }], doc.tags -= [\"x\"], doc.visits += 1, lots += relation(\"s\"), "
+    { "update things set i += 1, d -= 0.10, m += 1.5, list += [5, { a: 1 }], doc.tags -= [\"x\"], doc.visits += 1, lots += "
+      "relation(\"s\"), "
       "s = null",
       "UPDATE things SET i = i + 1, d = d - decimal(\"0.1\"), m = m + 1.5, list += [5,{\"a\":1}], doc.tags -= [\"x\"], "
       "doc.visits = doc.visits + 1, lots += relation(\"s\"), s = NULL" },
@@ -98,7 +106,8 @@ static const struct { const char *text, *checked; } cases[] = {
     { "update things set f = i, d = i, d = 1", NULL },
     { "update things set f = i * 2, self = null, lots = lots, doc.a = t, doc.b[0] = 5, m = m * 2 at t",
       "UPDATE things SET f = i * 2, self = NULL, lots = lots, doc.a = t, doc.b[0] = 5, m = m * 2 AT t" },
-    { "update things set lots -= [\"a\", \"b\"], list += doc.more", "UPDATE things SET lots -= [relation(\"a\"), relation(\"b\")], list += doc.more" },
+    { "update things set lots -= [\"a\", \"b\"], list += doc.more", "UPDATE things SET lots -= [relation(\"a\"), relation(\"b\")], list "
+      "+= doc.more" },
     { "delete from things where id in (\"a\", \"b\")", "DELETE FROM things WHERE id IN (\"a\", \"b\")" },
     { "delete from things", "DELETE FROM things" },
     /* ASSERT */
@@ -172,7 +181,8 @@ static void columns_have_types_and_names(void **state)
         { "id", "id", Q_T_STRING }, { "doc", "doc", Q_T_DOC }, { "doc.a", "doc.a", Q_T_NULL }, { "one", "one", Q_T_RELATION },
         { "one.id", "one.id", Q_T_INT }, { "md", "md", Q_T_DURATION }, { "m", "m", Q_T_FLOAT }, { "self . s", "self.s", Q_T_STRING },
         { "i/2", "i / 2", Q_T_INT }, { "i * 2.0", "i * 2.0", Q_T_FLOAT }, { "d+1", "d + 1", Q_T_DECIMAL }, { "t-t", "t - t", Q_T_DURATION },
-        { "du/du", "du / du", Q_T_FLOAT }, { "i > 2", "i > 2", Q_T_BOOL }, { "i > 2 as big", "big", Q_T_BOOL }, { "nowhere.x", "nowhere.x", Q_T_NULL },
+        { "du/du", "du / du", Q_T_FLOAT }, { "i > 2", "i > 2", Q_T_BOOL }, { "i > 2 as big", "big", Q_T_BOOL }, { "nowhere.x",
+          "nowhere.x", Q_T_NULL },
         { "\"a\"", "\"a\"", Q_T_STRING }, { "null", "NULL", Q_T_NULL }, { "[1]", "[1]", Q_T_DOC }, { "`order`", "order", Q_T_INT },
         { "s is null", "s IS NULL", Q_T_BOOL }, { "not b", "NOT b", Q_T_BOOL }, { "doc.a * 2", "doc.a * 2", Q_T_NULL },
     };
@@ -195,7 +205,8 @@ static void aggregates_have_types(void **state)
     (void)state;
     static const struct { const char *column; q_type type; } columns[] = {
         { "count(*)", Q_T_INT }, { "count(s)", Q_T_INT }, { "sum(i)", Q_T_INT }, { "sum(f)", Q_T_FLOAT }, { "sum(d)", Q_T_DECIMAL },
-        { "sum(du)", Q_T_DURATION }, { "avg(i)", Q_T_FLOAT }, { "avg(d)", Q_T_DECIMAL }, { "avg(md)", Q_T_DURATION }, { "min(s)", Q_T_STRING },
+        { "sum(du)", Q_T_DURATION }, { "avg(i)", Q_T_FLOAT }, { "avg(d)", Q_T_DECIMAL }, { "avg(md)", Q_T_DURATION }, { "min(s)",
+          Q_T_STRING },
         { "max(t)", Q_T_TIME }, { "max(doc.x)", Q_T_NULL }, { "sum(i) + 1", Q_T_INT }, { "max(u)", Q_T_UUID },
     };
     q_catalog *world = make_world();
@@ -238,7 +249,8 @@ static void a_metric_sample_keeps_its_time(void **state)
     (void)state;
     q_catalog *world = make_world();
     q_arena *arena = q_arena_new(0);
-    const q_stmt *s = &check_ok(arena, world, Q_SLICE_LIT("INSERT INTO things { id: \"a\", m: 5 AT time(\"1970-01-01T00:00:01Z\") }"))->stmts[0];
+    const q_stmt *s = &check_ok(arena, world, Q_SLICE_LIT("INSERT INTO things { id: \"a\", m: 5 AT time(\"1970-01-01T00:00:01Z\") "
+      "}"))->stmts[0];
     const q_expr *e = s->rows[0].assigns[1].expr;
     assert_int_equal(e->kind, Q_X_AT);
     assert_int_equal(e->type, Q_T_FLOAT);

@@ -7,12 +7,15 @@
 static const char *const seeds[] = {
     "BEGIN TRANSACTION; INSERT INTO things { id: \"order_123\", doc: { id: \"cust\\u00e9\", a: [1, 2.5, null] }, md: duration(\"1d 3h\"), "
     "self: relation(\"x\"), lots: [relation(\"a\"), relation(\"b\")], m: 5 AT time(\"2024-05-01T00:00:00Z\") }; COMMIT;",
-    "SELECT s, count(*) AS `c``d` FROM things WHERE path(self -> lots).name = doc.a[0].b AND t > \"2024-05-01T00:00:00Z\" AND (s LIKE 'a%' OR i NOT IN (1, 2)) "
+    "SELECT s, count(*) AS `c``d` FROM things WHERE path(self -> lots).name = doc.a[0].b AND t > \"2024-05-01T00:00:00Z\" AND (s LIKE "
+      "'a%' OR i NOT IN (1, 2)) "
     "-- comment\n GROUP BY s HAVING count(*) > 5 ORDER BY 1 DESC NULLS FIRST LIMIT 5 OFFSET $n",
-    "UPDATE things SET i = i + 1, doc.a.b[2] = 'x', list += [5], lots -= relation(\"a\") WHERE u = \"550e8400-e29b-41d4-a716-446655440000\" /* c */",
+    "UPDATE things SET i = i + 1, doc.a.b[2] = 'x', list += [5], lots -= relation(\"a\") WHERE u = "
+      "\"550e8400-e29b-41d4-a716-446655440000\" /* c */",
     "BEGIN; ASSERT EXISTS (SELECT id FROM zones) AND (SELECT count(*) FROM things) = 0; DELETE FROM zones WHERE name IS NOT NULL; ROLLBACK",
     "CREATE RECORD fresh (a scalar string required, b relation to fresh many, c metric int unit \"km/h\", d metric unit duration)",
-    "CREATE RECORD { \"record\": \"fresh\", \"attributes\": { \"a\": { \"type\": \"relation\", \"target\": \"fresh\", \"cardinality\": \"many\" } } }",
+    "CREATE RECORD { \"record\": \"fresh\", \"attributes\": { \"a\": { \"type\": \"relation\", \"target\": \"fresh\", \"cardinality\": "
+      "\"many\" } } }",
     "USE shop; SHOW RECORD things",
 };
 enum { SEEDS = sizeof seeds / sizeof seeds[0] };
@@ -58,7 +61,8 @@ static void a_megabyte_of_noise_is_answered(void **state)
     static const char letters[] = "()[]{},;:.->=<>+*/%\"'`$ \n\taAsSeElLfF019_\\";
     for (int kind = 0; kind < 3; kind++) {
         for (size_t i = 0; i < Q_QL_MAX_BYTES; i++)
-            noise[i] = kind == 0 ? (char)gen_next(&g) : kind == 1 ? (char)(gen_below(&g, 127) + 1) : letters[gen_below(&g, sizeof letters - 1)];
+            noise[i] = kind == 0 ? (char)gen_next(&g) : kind == 1 ? (char)(gen_below(&g, 127) + 1) : letters[gen_below(&g,
+              sizeof letters - 1)];
         for (size_t n = 1; n <= Q_QL_MAX_BYTES; n *= 4)
             for (size_t at = 0; at + n <= Q_QL_MAX_BYTES && at < 64 * n; at += n)
                 answer(arena, world, q_slice_of(noise + at, n));
@@ -93,8 +97,10 @@ static void damaged_statements_are_answered(void **state)
     q_catalog *world = make_world();
     q_arena *arena = q_arena_new(0);
     gen g = { .state = 11 };
-    static const char *const parts[] = { "(", ")", "{", "}", "[", "]", ",", ";", ":", ".", "->", "=", "-", "\"", "'", "`", "$", "NOT", "IN", "SELECT", "AT",
-        "NULL", "1", "1.5", "\"x\"", "id", "*", "/*", "--", "\\", "\xC3", "\xC3\xA4", "relation(", "path(", "AND", "BETWEEN", "count(*)", "things", "" };
+    static const char *const parts[] = { "(", ")", "{", "}", "[", "]", ",", ";", ":", ".", "->", "=", "-", "\"", "'", "`", "$", "NOT",
+      "IN", "SELECT", "AT",
+        "NULL", "1", "1.5", "\"x\"", "id", "*", "/*", "--", "\\", "\xC3", "\xC3\xA4", "relation(", "path(", "AND", "BETWEEN",
+          "count(*)", "things", "" };
     char text[2000];
     for (unsigned round = 0; round < 20000; round++) {
         const char *seed = seeds[gen_below(&g, SEEDS)];

@@ -45,7 +45,8 @@ static void bounded(const char *before, const char *piece, const char *after, si
         q_buf_add_cstr(&text, after);
         q_rc rc = parse(&err);
         if ((rc == Q_OK) != (more == 0) || (more && err.code != Q_E_QQL_LIMIT))
-            note("%s%s...%s: %s at %zu: %s %u:%u\n", before, piece, after, q_code_name(err.code), most + more, err.message, err.line, err.column);
+            note("%s%s...%s: %s at %zu: %s %u:%u\n", before, piece, after, q_code_name(err.code), most + more, err.message, err.line,
+              err.column);
         if (more && (err.line == 0 || err.column == 0 || err.statement == 0))
             note("%s%s...: no place\n", before, piece);
     }
@@ -121,7 +122,8 @@ static void depth_is_bounded(void **state)
 static void nesting_without_end_is_refused(void **state)
 {
     (void)state;
-    static const char *const pieces[] = { "(", "[", "{a:", "{", "NOT ", "-", "- ", "a+", "a=", "a OR ", "a AND (", "a IN (", "min(", "(SELECT ",
+    static const char *const pieces[] = { "(", "[", "{a:", "{", "NOT ", "-", "- ", "a+", "a=", "a OR ", "a AND (", "a IN (", "min(",
+      "(SELECT ",
         "a BETWEEN ", "a.", "a[", "path(", "exists(select ", "/*", "\"", "`", "--\n", ";", "$", "a,", "1 -", "NOT NOT IN " };
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         q_err err;

@@ -76,7 +76,8 @@ static void a_message_is_one_transaction_in_one_bucket(void **state)
             note("%s: %s %s\n", cases[i].text, q_code_name(err.code), err.message);
         else if (rc != Q_OK && (err.code != cases[i].code || err.statement != cases[i].statement || err.line != cases[i].line ||
                                 err.column != cases[i].column || !strstr(err.message, cases[i].message)))
-            note("%s\n  %s, statement %u at %u:%u: %s\n", cases[i].text, q_code_name(err.code), err.statement, err.line, err.column, err.message);
+            note("%s\n  %s, statement %u at %u:%u: %s\n", cases[i].text, q_code_name(err.code), err.statement, err.line, err.column,
+              err.message);
         q_arena_free(arena);
     }
     none_noted();
@@ -112,7 +113,8 @@ static void definitions_carry_their_bucket(void **state)
     q_script *s = check_ok(arena, world, Q_SLICE_LIT("CREATE RECORD fresh (a document)"));
     assert_slice(s->bucket, "shop");
     assert_slice(s->stmts[0].ddl.bucket, "shop");
-    s = check_ok(arena, world, Q_SLICE_LIT("CREATE RECORD { \"record\": \"fresh\", \"attributes\": { \"a\": { \"type\": \"document\" } } }"));
+    s = check_ok(arena, world, Q_SLICE_LIT("CREATE RECORD { \"record\": \"fresh\", \"attributes\": { \"a\": { \"type\": \"document\" } "
+      "} }"));
     assert_slice(s->stmts[0].ddl.bucket, "shop");
     assert_slice(s->stmts[0].ddl.record, "fresh");
     s = check_ok(arena, world, Q_SLICE_LIT("CREATE BUCKET fresh"));

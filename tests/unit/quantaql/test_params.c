@@ -45,7 +45,8 @@ static size_t params_of(const char *json, q_param *out, size_t max)
 static const struct { const char *text, *params, *checked; q_code code; uint32_t column; } cases[] = {
     { "SELECT id FROM things WHERE s = $a AND i > $b", "{\"a\":\"x\",\"b\":5}", "SELECT id FROM things WHERE s = \"x\" AND i > 5", 0, 0 },
     { "SELECT id FROM things WHERE s = $a OR id = $a", "{\"a\":\"x\"}", "SELECT id FROM things WHERE s = \"x\" OR id = \"x\"", 0, 0 },
-    { "SELECT id FROM things WHERE s = $a", "{\"a\":\"\\\" OR 1 = 1; --\"}", "SELECT id FROM things WHERE s = \"\\\" OR 1 = 1; --\"", 0, 0 },
+    { "SELECT id FROM things WHERE s = $a", "{\"a\":\"\\\" OR 1 = 1; --\"}", "SELECT id FROM things WHERE s = \"\\\" OR 1 = 1; --\"", 0,
+      0 },
     { "SELECT id FROM things WHERE s = $a", "{\"a\":null}", "SELECT id FROM things WHERE s = NULL", 0, 0 },
     { "SELECT id FROM things WHERE t > $t AND d = $n", "{\"t\":\"2024-05-01T00:00:00Z\",\"n\":1.5}",
       "SELECT id FROM things WHERE t > time(\"2024-05-01T00:00:00Z\") AND d = decimal(\"1.5\")", 0, 0 },

@@ -52,24 +52,31 @@ static void random_statements_come_back(void **state)
 }
 
 static const char *const examples[] = {
-    "BEGIN TRANSACTION; INSERT INTO orders { id: \"order_123\", customer: { id: \"cust_001\", name: \"Alice\", address: \"123 Market St\" }, "
-    "total_cost: 89.50, delivery_time: duration(\"1d 3h\"), delivered_by: relation(\"driver_004\"), delivery_route: relation(\"route_789\") }; COMMIT;",
-    "SELECT id, customer.name, total_cost, delivery_time FROM orders WHERE delivery_time > duration(\"1d\") AND delivered_by.name = \"Bob\";",
+    "BEGIN TRANSACTION; INSERT INTO orders { id: \"order_123\", customer: { id: \"cust_001\", name: \"Alice\", address: \"123 Market "
+      "St\" }, "
+    "total_cost: 89.50, delivery_time: duration(\"1d 3h\"), delivered_by: relation(\"driver_004\"), delivery_route: "
+      "relation(\"route_789\") }; COMMIT;",
+    "SELECT id, customer.name, total_cost, delivery_time FROM orders WHERE delivery_time > duration(\"1d\") AND delivered_by.name = "
+      "\"Bob\";",
     "BEGIN TRANSACTION; UPDATE orders SET delivery_time = duration(\"2d 5h\") WHERE id = \"order_123\"; COMMIT;",
     "SELECT id, delivery_route FROM orders WHERE path(delivery_route -> stops -> zones).name = \"Zone A\";",
-    "SELECT *, i + 1 AS next FROM things WHERE (s = 'a' OR s = 'b') AND NOT (i > 5 OR d IS NULL) AND u IS NOT NULL ORDER BY i DESC NULLS FIRST, s LIMIT 3 OFFSET 1",
+    "SELECT *, i + 1 AS next FROM things WHERE (s = 'a' OR s = 'b') AND NOT (i > 5 OR d IS NULL) AND u IS NOT NULL ORDER BY i DESC "
+      "NULLS FIRST, s LIMIT 3 OFFSET 1",
     "SELECT s, count(*) AS n, avg(f) FROM things WHERE doc.tags[0] = \"x\" GROUP BY s HAVING n > 1 ORDER BY n",
     "SELECT i - (i - 1), (i - 1) - 1, i / (i * 2), i * 2 / 3, -(-i), - -5, -(i + 1) * 2, (i + 1) * 2 FROM things",
-    "SELECT id FROM things WHERE i IN (1, 2, 3) AND i NOT IN (4) AND s LIKE '%a\\\\_' AND s NOT LIKE 'b' AND i BETWEEN 1 AND 5 AND i NOT BETWEEN 7 AND 9",
+    "SELECT id FROM things WHERE i IN (1, 2, 3) AND i NOT IN (4) AND s LIKE '%a\\\\_' AND s NOT LIKE 'b' AND i BETWEEN 1 AND 5 AND i "
+      "NOT BETWEEN 7 AND 9",
     "SELECT id FROM things WHERE (i = 1) = (f = 2) AND (s IS NULL) = b",
-    "INSERT INTO things { id: 'a', doc: { \"a b\": [1, 2.50, TRUE, NULL, { x: {} }], select: 'y' }, list: [], m: 5 AT time('2024-05-01T00:00:00Z'), lots: [relation('x'), relation('y')], nowheres: [] }, { id: 'b' }",
+    "INSERT INTO things { id: 'a', doc: { \"a b\": [1, 2.50, TRUE, NULL, { x: {} }], select: 'y' }, list: [], m: 5 AT "
+      "time('2024-05-01T00:00:00Z'), lots: [relation('x'), relation('y')], nowheres: [] }, { id: 'b' }",
     "UPDATE things SET doc.a.b = 5, doc[\"x y\"][2].z = 'c', i += 1, list += [1], list2 -= [2], lots -= relation('x') WHERE id = 'a'",
     "UPDATE things SET doc = { a: i + 1, b: [s, { c: 1 }] }, f = i * 2.5, du = du + duration('1h'), t = t - duration('1d'), d = d * 1.10",
     "DELETE FROM things WHERE self.self.i > 5 OR nowhere.anything[0].x = 1",
     "BEGIN; ASSERT (SELECT sum(i) FROM things) = 100 AND NOT EXISTS (SELECT id FROM things WHERE i < 0); ROLLBACK",
     "USE shop; SHOW RECORD things", "SHOW BUCKETS", "SHOW RECORDS",
     "CREATE BUCKET other", "DROP BUCKET IF EXISTS `if` CASCADE", "DROP RECORD IF EXISTS nothing",
-    "CREATE RECORD fresh (a scalar string required unique, b relation to fresh many required, c metric int unit \"km/h\", d metric unit duration, e document)",
+    "CREATE RECORD fresh (a scalar string required unique, b relation to fresh many required, c metric int unit \"km/h\", d metric unit "
+      "duration, e document)",
     "ALTER RECORD things ADD IF NOT EXISTS (extra scalar int, more metric float unit duration)",
     "SELECT `order`, order, `select`, `a b`.`c d`[\"e f\"] AS `g``h` FROM `from`",
     "SELECT id FROM things WHERE i = $a AND t > time($b) AND id IN $c AND self = relation($d) LIMIT $e OFFSET $f",

@@ -17,7 +17,8 @@ static const char SELECT_HOPS[] =
 static const char DEFINITIONS[] =
     "    CREATE BUCKET ecommerce_service;\n"
     "    CREATE RECORD orders (id scalar string, customer document, total_cost scalar float, delivery_route relation to routes,\n"
-    "                          stops relation to stops many, delivered_by relation to drivers required, delivery_time metric unit duration);\n";
+    "                          stops relation to stops many, delivered_by relation to drivers required, delivery_time metric unit "
+      "duration);\n";
 
 static q_arena *arena;
 static q_catalog *world;

@@ -95,7 +95,8 @@ static void pieces_are_transactions(void **state)
     (void)state;
     q_catalog *world = make_world();
     q_arena *arena = q_arena_new(0);
-    q_slice left = Q_SLICE_LIT("USE shop; INSERT INTO zones { id: 1, name: \"a;b\" };\nBEGIN; UPDATE zones SET name = 'x'; ASSERT 1 = 1; ROLLBACK;\n"
+    q_slice left = Q_SLICE_LIT("USE shop; INSERT INTO zones { id: 1, name: \"a;b\" };\nBEGIN; UPDATE zones SET name = 'x'; ASSERT 1 = "
+      "1; ROLLBACK;\n"
                                "SELECT * FROM zones; SHOW RECORDS; -- the end\n");
     size_t pieces = 0, end;
     while (q_ql_split(left, &end) == Q_OK) {

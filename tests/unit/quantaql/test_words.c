@@ -36,7 +36,8 @@ static void each_keyword_is_a_token_in_any_case(void **state)
             mixed[i] = i % 2 ? lower[i] : (*w)[i];
         }
         int id = lex_one(*w, &tok);
-        if (id == Q_TK_ID || strcmp(q_word_token(id), *w) != 0 || tok.len != strlen(*w) || lex_one(lower, &tok) != id || lex_one(mixed, &tok) != id)
+        if (id == Q_TK_ID || strcmp(q_word_token(id), *w) != 0 || tok.len != strlen(*w) || lex_one(lower, &tok) != id || lex_one(mixed,
+          &tok) != id)
             note("%s\n", *w);
         char longer[40], shorter[40];
         snprintf(longer, sizeof longer, "%sx", *w);
@@ -59,7 +60,8 @@ static void a_keyword_is_a_name_unless_it_is_reserved(void **state)
         bool reserved = q_word_is_reserved(q_slice_cstr(*w));
         bool literal = !strcmp(*w, "TRUE") || !strcmp(*w, "FALSE") || !strcmp(*w, "NULL");
         if (parses("SELECT %s FROM a", *w) != (!reserved || literal) ||
-            parses("SELECT a FROM b WHERE %s = 1 ORDER BY %s", *w) != (!reserved || literal) || parses("UPDATE a SET %s = %s", *w) != !reserved || parses("SELECT a FROM %s", *w) != !reserved ||
+            parses("SELECT a FROM b WHERE %s = 1 ORDER BY %s", *w) != (!reserved || literal) || parses("UPDATE a SET %s = %s",
+              *w) != !reserved || parses("SELECT a FROM %s", *w) != !reserved ||
             parses("INSERT INTO %s { id: 1 }", *w) != !reserved || parses("CREATE RECORD a (b relation to %s)", *w) != !reserved)
             note("%s\n", *w);
         if (!parses("SELECT `%s` FROM `%s`", *w))
@@ -96,8 +98,10 @@ static void the_nearest_word_is_what_was_meant(void **state)
     (void)state;
     static const char *const words[] = { "SELECT", "SET", "FROM", "ASC", "DESC", "IN", "IS" };
     static const struct { const char *typed, *meant; } pairs[] = {
-        { "selct", "SELECT" }, { "SLEECT", "SELECT" }, { "form", "FROM" }, { "fom", "FROM" }, { "DSC", "DESC" }, { "AS", NULL }, { "I", NULL },
-        { "setx", "SET" }, { "everything", NULL }, { "", NULL }, { "selectselectselectselectselectselectselectselectselectselectselectselect", NULL },
+        { "selct", "SELECT" }, { "SLEECT", "SELECT" }, { "form", "FROM" }, { "fom", "FROM" }, { "DSC", "DESC" }, { "AS", NULL }, { "I",
+          NULL },
+        { "setx", "SET" }, { "everything", NULL }, { "", NULL },
+          { "selectselectselectselectselectselectselectselectselectselectselectselect", NULL },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         const char *near = q_word_nearest(q_slice_cstr(pairs[i].typed), words, sizeof words / sizeof words[0]);

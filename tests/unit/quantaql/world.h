@@ -9,7 +9,8 @@ static const char ORDERS_JSON[] =
     "{\"record\": \"orders\", \"attributes\": {\n"
     "  \"id\": {\"type\": \"scalar\", \"datatype\": \"string\"}, \"customer\": {\"type\": \"document\"},\n"
     "  \"total_cost\": {\"type\": \"scalar\", \"datatype\": \"float\"},\n"
-    "  \"delivery_route\": {\"type\": \"relation\", \"target\": \"routes\"}, \"delivered_by\": {\"type\": \"relation\", \"target\": \"drivers\"},\n"
+    "  \"delivery_route\": {\"type\": \"relation\", \"target\": \"routes\"}, \"delivered_by\": {\"type\": \"relation\", \"target\": "
+      "\"drivers\"},\n"
     "  \"delivery_time\": {\"type\": \"metric\", \"unit\": \"duration\"}}}\n";
 
 /* Beside it: what the specification's relations lead to, and a record with an attribute of every kind. */
