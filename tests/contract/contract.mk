@@ -2,7 +2,7 @@
 # by hand or by tests/engines: build/release/tests/contract/contract --engine postgres --as postgres --uri ...
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 CONTRACT_OBJ := $(CONTRACT_SRC:%.c=$(B)/obj/%.o)
-CONTRACT_LIBS := $(call libs,workers/embedded workers/postgres workers/mongo $(DEPS_workers/embedded))
+CONTRACT_LIBS := $(call libs,workers/embedded workers/postgres workers/mongo workers/neo4j $(DEPS_workers/embedded))
 DEPFILES += $(CONTRACT_OBJ:.o=.d)
 
 $(B)/tests/contract/contract: $(CONTRACT_OBJ) $(CONTRACT_LIBS)
