@@ -1,5 +1,6 @@
 /* quanta - the one program for people: a development system, statements, schemas, transactions, the log. */
 #include "base/say.h"
+#include "base/version.h"
 #include "cmd/cli/cli.h"
 
 #include <langinfo.h>
@@ -8,10 +9,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-
-#ifndef Q_VERSION
-#define Q_VERSION "0.1.0"
-#endif
 
 static int cmd_version(int argc, char **argv)
 {

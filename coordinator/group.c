@@ -9,6 +9,7 @@
  *     "seq"    seqs below it may have been given: a life starts here
  *     "marks"  the last transaction's time, the highest committed seq, then per engine the highest seq of an ended transaction
  *     "low"    the lsn from which records are needed */
+#include "base/version.h"
 #include "coordinator/state.h"
 
 #include <assert.h>
@@ -17,10 +18,6 @@
 #include "wal/bytes.h"
 
 enum { MARKS_BYTES = 8 * (2 + Q_EN_COUNT) };
-
-#ifndef QUANTA_VERSION
-#define QUANTA_VERSION "0.1"
-#endif
 
 /* ---- building ---- */
 
@@ -410,7 +407,7 @@ void q_core_group_flush(q_core *c)
 void q_core_group_begin_epoch(q_core *c)
 {
     q_group *g = c->filling;
-    q_rec r = { .type = Q_REC_EPOCH, .epoch = { c->epoch, c->now_us, Q_SLICE_LIT(QUANTA_VERSION) } };
+    q_rec r = { .type = Q_REC_EPOCH, .epoch = { c->epoch, c->now_us, Q_SLICE_LIT(Q_VERSION) } };
     g->begins_epoch = true;
     append(c, g, &r);
     put_u64(c, g, "epoch", c->epoch);

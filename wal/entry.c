@@ -1,4 +1,5 @@
 /* entry.c - keys and values of the log's one tree. */
+#include "base/version.h"
 #include "wal/entry.h"
 
 #include <inttypes.h>
@@ -6,10 +7,6 @@
 
 #include "wal/bytes.h"
 #include "wal/checksum.h"
-
-#ifndef Q_VERSION
-#define Q_VERSION "0.1.0"
-#endif
 
 static uint32_t entry_crc(uint8_t table, q_slice key, q_slice value)
 {
