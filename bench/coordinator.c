@@ -299,6 +299,7 @@ int main(int argc, char **argv)
     pthread_cond_signal(&g.more);
     pthread_mutex_unlock(&g.lock);
     pthread_join(thread, NULL);
+    q_host_free(g.host);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("cpu %.1f s user, %.1f s system; largest resident size %.0f MB\n",

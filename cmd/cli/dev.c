@@ -188,17 +188,19 @@ static q_rc start(dev *d, q_err *err)
     return rc;
 }
 
+/* The host first: it lets go of every message, which belong to the source, and takes no more posts from those that stop after it. */
 static void stop(dev *d)
 {
     q_admin_stop(d->admin);
+    q_host_stop(d->host, STOP_MS);
     q_source_stop(d->source);
     q_intake_stop(d->intake);
-    q_host_stop(d->host, STOP_MS);
     if (d->producer)
         q_producer_flush(d->producer, 2000);
     q_producer_free(d->producer);
     for (int e = 0; e < Q_EN_COUNT; e++)
         q_worker_runtime_stop(d->workers[e]);
+    q_host_free(d->host);
     q_broker_stop(d->broker);
 }
 

@@ -190,6 +190,8 @@ static void *log_main(void *arg)
         q_histogram_add(&h->sync_time, q_mono_us() - began);
         atomic_fetch_add(&h->commits, 1);
         atomic_fetch_add(&h->commit_ops, h->log_op_count);
+        if (rc == Q_RETRY)
+            return NULL; /* stopping with a full log: nothing was written, nothing was told */
         if (rc != Q_OK) {
             /* Nothing of the group may be told: not known to be durable. Recovery finds out what is. */
             fatal(h, q_slice_cstr(err.message));
@@ -201,8 +203,13 @@ static void *log_main(void *arg)
         h->log_ops = NULL;
         pthread_mutex_unlock(&h->log_lock);
         item it = { .kind = ITEM_PERSISTED, .number = group };
-        if (!push(h, &it))
-            fatal(h, Q_SLICE_LIT("out of memory"));
+        if (!push(h, &it)) {
+            pthread_mutex_lock(&h->inbox_lock);
+            bool over = h->stopped; /* what is durable is found by the next start */
+            pthread_mutex_unlock(&h->inbox_lock);
+            if (!over)
+                fatal(h, Q_SLICE_LIT("out of memory"));
+        }
         pthread_mutex_lock(&h->log_lock);
     }
     pthread_mutex_unlock(&h->log_lock);
@@ -648,9 +655,18 @@ void q_host_stop(q_host *h, int timeout_ms)
         pthread_join(h->core_thread, NULL);
         stop_log_thread(h);
     }
+    pthread_mutex_lock(&h->inbox_lock);
+    h->stopped = true;
     for (size_t i = 0; i < h->inbox.count; i++)
-        discard(&h->inbox.at[i]);
-    free_host(h);
+        discard(&h->inbox.at[i]); /* before the source that the messages belong to is gone */
+    h->inbox.count = 0;
+    pthread_mutex_unlock(&h->inbox_lock);
+}
+
+void q_host_free(q_host *h)
+{
+    if (h)
+        free_host(h);
 }
 
 /* ---- metrics ---- */

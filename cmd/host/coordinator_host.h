@@ -50,9 +50,11 @@ q_log *q_host_log(q_host *h);
 /* Metrics in Prometheus text. Any thread. */
 void q_host_metrics(q_host *h, q_buf *out);
 
-/* Stops taking requests, waits until nothing is in flight (at most timeout_ms), joins the threads, closes the log.
- * Also for a host that never ran. Accepts NULL. */
+/* Stops taking requests, waits until nothing is in flight (at most timeout_ms), joins the threads. Afterwards posts are dropped, so that
+ * whoever still posts (workers, a producer's deliveries) can be stopped next. Also for a host that never ran. Accepts NULL. */
 void q_host_stop(q_host *h, int timeout_ms);
+/* Closes the log and frees the host; nobody may post any more. Accepts NULL. */
+void q_host_free(q_host *h);
 
 int64_t q_now_us(void);  /* wall clock */
 int64_t q_mono_us(void); /* monotonic */
