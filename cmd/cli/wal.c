@@ -310,12 +310,21 @@ static void on_stop(int sig)
     stopping = 1;
 }
 
+static q_rc note_lsn(void *ctx, uint64_t lsn, q_slice key, q_slice value, q_err *err)
+{
+    (void)key;
+    (void)value;
+    (void)err;
+    *(uint64_t *)ctx = lsn;
+    return Q_OK;
+}
+
 static int tail(call *c, q_log *log)
 {
     q_err err = Q_ERR_INIT;
     q_log_info info;
     log->ops->info(log, &info);
-    uint64_t seen = info.last_lsn; /* before it is listed: what comes meanwhile is listed, too, or followed */
+    uint64_t seen = info.last_lsn, last; /* before it is listed: what comes meanwhile is listed, too, or followed */
     c->filter.newest = (uint64_t)c->lines;
     c->filter.limit = 0;
     q_rc rc = q_wal_list(log, &c->filter, c->full, print_line, c, &err);
@@ -330,14 +339,14 @@ static int tail(call *c, q_log *log)
         fflush(stdout);
         struct timespec t = { 0, FOLLOW_MS * 1000000L };
         nanosleep(&t, NULL);
-        log->ops->info(log, &info);
-        if (info.last_lsn <= seen)
+        last = seen; /* the log's info is this process's own; what another one appended is seen by reading */
+        rc = log->ops->scan(log, seen + 1, note_lsn, &last, &err);
+        if (rc != Q_OK || last == seen)
             continue;
         q_wal_filter f = c->filter;
         f.newest = 0;
         f.from_lsn = seen + 1;
-        f.to_lsn = info.last_lsn;
-        seen = info.last_lsn;
+        f.to_lsn = seen = last;
         rc = q_wal_list(log, &f, c->full, print_line, c, &err);
     }
     return rc == Q_OK ? Q_EXIT_COMMITTED : failure(rc, &err);
