@@ -8,7 +8,7 @@
 /* What one aggregate has met in one group. */
 typedef struct acc {
     uint64_t count;
-    bool ints, floats, decimals, durations; /* seen */
+    bool floats, decimals, durations; /* seen */
     __int128 whole;      /* of ints, or of durations */
     double real;
     q_value decimal;
@@ -176,8 +176,7 @@ static q_rc wrong_type(const q_expr *e, const q_value *v, q_err *err)
 
 static q_rc add_to_sum(acc *a, const q_expr *e, const q_value *v, q_err *err)
 {
-    bool fits = v->type == Q_T_DURATION ? !(a->ints || a->floats || a->decimals) : is_number(v->type) && !a->durations;
-    if (!fits)
+    if (!is_number(v->type) && v->type != Q_T_DURATION) /* inside documents there are no durations: they never meet numbers */
         return wrong_type(e, v, err);
     if (v->type == Q_T_FLOAT) {
         a->floats = true;
@@ -191,7 +190,6 @@ static q_rc add_to_sum(acc *a, const q_expr *e, const q_value *v, q_err *err)
         a->decimal = sum;
         return rc;
     }
-    a->ints = a->ints || v->type == Q_T_INT;
     a->durations = a->durations || v->type == Q_T_DURATION;
     a->whole += v->i; /* 2^64 of them before it overflows */
     return Q_OK;

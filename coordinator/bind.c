@@ -1,5 +1,7 @@
 /* bind.c - what the attributes of an expression are worth at a record, relations followed. The row stores are the map: a relation's id
  * is looked up there each time, so nothing has to be kept in step. */
+#include <assert.h>
+
 #include "coordinator/exec_run.h"
 
 #include "coordinator/aggregate.h"
@@ -108,8 +110,9 @@ bool q_ctx_bind(q_env *env, const q_expr *e, bool first)
 {
     q_ctx *c = (q_ctx *)env;
     const q_xmany *m = first ? q_ctx_many(c, e) : c->many;
-    if (!m || c->group || !c->base)
+    if (!m)
         return false;
+    assert(c->base && !c->group); /* groups have one value */
     uint32_t k = m->var_count;
     if (first) {
         c->many = m;

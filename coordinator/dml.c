@@ -268,9 +268,7 @@ static q_rc eval_set(q_exec *x, write_run *w, const q_insert_row *set, change *c
             rc = at_pos(required_missing(plan->type->rec, a->attr, &ch->row->id, err), a->pos, err);
         if (rc != Q_OK)
             return rc;
-        ch->values[i] = v;
-        if (plan->node_count > 1 && !q_pagemem_copy(&x->lasting, &v, &ch->values[i])) /* it may be of the page */
-            return q_exec_no_memory(err);
+        ch->values[i] = v; /* of the row's own values, which last, or of the arena: SET follows no relation */
     }
     return Q_OK;
 }

@@ -233,8 +233,8 @@ static bool add_new_life(builder *b, q_xrow *r, q_item_origin origin)
 static bool add_update(builder *b, q_xrow *r, q_item_origin origin)
 {
     uint32_t written = written_engines(r);
-    if (!written && !r->assumed)
-        return true;
+    if (!written)
+        return true; /* a sample that was NULL; a blind write always writes */
     for (int i = 0; i < Q_EN_COUNT; i++) {
         q_engine_id e = (q_engine_id)i;
         bool put = written & Q_EN_BIT(e);

@@ -88,6 +88,22 @@ static void predicates_go_to_the_engine_that_holds_the_attribute(void **state)
     expect_reads(&db, "pg scan orders[] 2 preds");
 }
 
+/* Two engines filtered: whoever answered completely bounds what is asked of the others. */
+static void complete_answers_are_intersected(void **state)
+{
+    (void)state;
+    expect_rows(&db, "SELECT driver FROM orders WHERE took > duration('1s') AND total > 15", "[[\"d2\"]]");
+    expect_reads(&db, "pg scan orders[total] 1 preds; influx scan orders[took] 1 preds |; neo4j ids orders[driver] 1");
+    for (int i = 0; i < 20; i++) {
+        char q[100];
+        snprintf(q, sizeof q, "INSERT INTO orders { id: 'p%02d', total: 50 }", i);
+        must_run(&db, q);
+    }
+    db.page = 5; /* PostgreSQL has more pages, Influx is done: no more pages are needed */
+    expect_rows(&db, "SELECT driver FROM orders WHERE took > duration('1s') AND total > 15", "[[\"d2\"]]");
+    expect_reads(&db, "pg scan orders[total] 1 preds; influx scan orders[took] 1 preds |; pg ids orders[total] 1; neo4j ids orders[driver] 2");
+}
+
 static void relations_are_followed_only_from_rows_that_are_left(void **state)
 {
     (void)state;
@@ -327,6 +343,7 @@ int main(void)
         T(rounds_are_as_many_as_relations_deep),
         T(statements_of_one_transaction_share_a_round),
         T(predicates_go_to_the_engine_that_holds_the_attribute),
+        T(complete_answers_are_intersected),
         T(relations_are_followed_only_from_rows_that_are_left),
         T(limit_without_order_stops_the_scan),
         T(an_answer_too_large_is_asked_for_again_in_halves),

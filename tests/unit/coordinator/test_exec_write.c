@@ -193,6 +193,8 @@ static void a_record_that_is_replaced_begins_a_new_life(void **state)
     db.stale_points = true;
     must_run(&db, "BEGIN; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1', total: 1 }; COMMIT");
     expect_rows(&db, "SELECT total, took, customer, driver FROM orders WHERE id = 'o1'", "[[1.0,null,null,null]]");
+    expect_rows(&db, "BEGIN; UPDATE orders SET n = 7 WHERE id = 'o1'; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1' };"
+                     "SELECT id, n, total, took, customer FROM orders; COMMIT", "[[\"o1\",null,null,null,null],[\"o2\",null,20.0,null,null]]");
 }
 
 static void what_is_read_after_an_insert_does_not_excuse_it(void **state)
