@@ -174,6 +174,17 @@ static bool may_run(const q_core *c, const q_txn *t)
     return !(t->engines & ~c->ready) && (c->life == Q_LIFE_SERVING || (t->read_only && !t->engines));
 }
 
+/* A dead engine stops only what needs it: those that wait for it must not take all the places. At the start all may wait. */
+static bool too_many_wait(const q_core *c, const q_txn *t)
+{
+    if (c->parked < c->config.max_in_flight / 4)
+        return false;
+    for (q_engine_id e = 0; e < Q_EN_COUNT; e++)
+        if (t->engines & ~c->ready & Q_EN_BIT(e) && c->mono_us - c->engines[e].unready_us >= Q_ENGINE_SILENT_US)
+            return true;
+    return false;
+}
+
 void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text)
 {
     q_err err = Q_ERR_INIT;
@@ -189,6 +200,9 @@ void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text)
         if (!wait_for_ddl(c, t, &err))
             q_core_refuse(c, t, &err);
     } else if (rc != Q_OK) {
+        q_core_fail_txn(c, t, &err);
+    } else if (!may_run(c, t) && too_many_wait(c, t)) {
+        q_err_set(&err, Q_E_ENGINE_DOWN, "An engine that it needs isn't ready, and %u transactions wait for that already.", c->parked);
         q_core_fail_txn(c, t, &err);
     } else if (!may_run(c, t)) {
         q_core_parked_add(c, t);

@@ -268,6 +268,7 @@ static void message(q_core *c, q_slice bytes)
     }
     if (m.epoch != c->epoch || c->life != Q_LIFE_SERVING)
         return; /* about an earlier life: what matters of it is asked for again */
+    c->engines[m.engine].asked_us = 0;
     switch (m.kind) {
     case Q_M_VOTE:
         for (uint32_t i = 0; i < m.count; i++)
@@ -360,6 +361,7 @@ void q_core_flush(q_core *c, q_effects *fx)
     if (c->fatal)
         return;
     c->fx = fx;
+    q_core_silent_engines(c);
     q_core_out_flush(c);
     q_core_group_flush(c);
     pause_or_resume(c);

@@ -42,13 +42,28 @@ static void hold_off(q_core *c, q_engine_id e, q_engine_phase phase, const char 
     c->engines[e].phase = phase;
 }
 
+void q_core_silent_engines(q_core *c)
+{
+    for (q_engine_id e = 0; e < Q_EN_COUNT; e++) {
+        q_engine_view *v = &c->engines[e];
+        if (v->phase != Q_ENGINE_READY || !v->asked_us || c->mono_us - v->asked_us < Q_ENGINE_SILENT_US)
+            continue;
+        q_effects_log(c->fx, "%s is silent: it gets no new work before it answers", q_engine_name(e));
+        v->phase = Q_ENGINE_UNKNOWN;
+        v->unready_us = v->asked_us;
+        v->backoff_us = 0;
+        c->ready &= ~Q_EN_BIT(e);
+        q_core_fence(c, e);
+    }
+}
+
 static void engine_ready(q_core *c, q_engine_id e)
 {
     q_engine_view *v = &c->engines[e];
     if (v->phase == Q_ENGINE_READY)
         return;
     v->phase = Q_ENGINE_READY;
-    v->backoff_us = 0;
+    v->backoff_us = v->asked_us = 0;
     q_timers_cancel(&c->timers, &v->timer);
     c->ready |= Q_EN_BIT(e);
     for (q_txn *t = c->oldest, *next; t; t = next) {

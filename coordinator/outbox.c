@@ -70,6 +70,8 @@ static void send(batch *b)
         q_effects_log(c->fx, "a message of %u entries for %s doesn't fit", b->count, q_engine_name(b->engine));
     } else {
         q_slice key = q_effects_copy(c->fx, m.bucket);
+        if (b->kind != Q_OUT_ABORT && !c->engines[b->engine].asked_us)
+            c->engines[b->engine].asked_us = c->mono_us;
         q_effect *fx = q_effects_add(c->fx, Q_FX_SEND);
         fx->engine = b->engine;
         fx->reads_lane = b->kind == Q_OUT_READ;

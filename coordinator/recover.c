@@ -293,6 +293,8 @@ q_rc q_core_begin(q_core *c, int64_t now_us, int64_t mono_us, q_effects *fx, q_e
     c->now_us = now_us;
     c->mono_us = mono_us;
     q_timers_init(&c->timers, mono_us);
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        c->engines[e].unready_us = mono_us;
     free(c->recovered.at);
     c->recovered = (q_u64s){ 0 };
     c->life = Q_LIFE_BEGINNING;

@@ -21,6 +21,7 @@ enum {
     Q_ALL_ENGINES = (1 << Q_EN_COUNT) - 1,
     Q_COMMIT_BACKOFF_MAX_US = 10 * 1000 * 1000,
     Q_FENCE_BACKOFF_MAX_US = 2 * 1000 * 1000,
+    Q_ENGINE_SILENT_US = 5 * 1000 * 1000, /* asked for so long and nothing heard: it gets no new work before it answers a FENCE */
     Q_READ_RESEND_FACTOR = 5,            /* a scan may take longer than a vote */
     Q_GROUP_SOFT_BYTES = 32 << 20,       /* a group takes no further decision beyond it */
     Q_MESSAGE_SOFT_BYTES = 512 * 1024,   /* a message takes no further transaction beyond it; Kafka's own maximum is 1 MB by default */
@@ -148,6 +149,8 @@ typedef struct q_engine_view {
     q_timer timer;              /* the next FENCE */
     int64_t backoff_us;
     q_engine_state state;       /* as last told */
+    int64_t asked_us;           /* since when something that needs an answer is out and nothing was heard; 0: nothing is */
+    int64_t unready_us;         /* since when it isn't ready */
     uint64_t ended_high;        /* the highest seq of an ended transaction that it took part in */
 } q_engine_view;
 
@@ -188,6 +191,7 @@ struct q_core {
     q_txn *oldest, *newest;     /* with a seq, not over */
     q_txn *first_open, *last_open;
     q_txn *first_parked, *last_parked;
+    uint32_t parked;
     q_txn *first_all, *last_all;
     bool granting;
     q_txn *spare_txns;
@@ -309,6 +313,8 @@ Q_CHECK q_rc q_core_make_reply(q_core *c, q_txn *t, q_err *err);
 void q_core_fence(q_core *c, q_engine_id e);
 void q_core_fence_all(q_core *c);
 void q_core_state_came(q_core *c, const q_msg *m);
+/* Those that have been asked for too long. */
+void q_core_silent_engines(q_core *c);
 void q_core_asked(q_core *c, const q_msg *m);
 void q_core_ack_came(q_core *c, q_engine_id engine, uint64_t seq);
 void q_core_send_commits(q_core *c, q_txn *t);

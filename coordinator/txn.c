@@ -252,10 +252,12 @@ void q_core_parked_add(q_core *c, q_txn *t)
     t->next_parked = NULL;
     *(c->last_parked ? &c->last_parked->next_parked : &c->first_parked) = t;
     c->last_parked = t;
+    c->parked++;
 }
 
 void q_core_parked_remove(q_core *c, q_txn *t)
 {
     *(t->prev_parked ? &t->prev_parked->next_parked : &c->first_parked) = t->next_parked;
     *(t->next_parked ? &t->next_parked->prev_parked : &c->last_parked) = t->prev_parked;
+    c->parked--;
 }

@@ -226,7 +226,7 @@ static void a_participant_that_does_not_vote_in_time_aborts(void **state)
     assert_replied(w, "r", "postgres");
     w->engines[Q_EN_POSTGRES].deaf = false;
     world_ask(w, "again", "INSERT INTO plain { id: \"a\" };");
-    world_run(w);
+    world_pass(w, 2100); /* it was silent for long: it is told the epoch again first */
     assert_replied(w, "again", COMMITTED);
     world_free(w);
 }
@@ -453,6 +453,48 @@ static void a_full_core_pauses_and_goes_on(void **state)
     world_free(w);
 }
 
+static void who_needs_a_silent_engine_does_not_fill_the_core(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    w->config.max_in_flight = 40;
+    world_begin(w);
+    world_ask(w, "b", "CREATE BUCKET b;");
+    world_ask(w, "p", "CREATE RECORD plain (id scalar string, n scalar int);");
+    world_ask(w, "m", "CREATE RECORD meter (id scalar string, level metric);");
+    world_run(w);
+    assert_replied(w, "m", COMMITTED);
+    w->engines[Q_EN_INFLUX].deaf = true;
+    static char ids[200][8], texts[200][60];
+    unsigned plain = 0;
+    for (int i = 0; i < 200; i++) {
+        snprintf(ids[i], sizeof ids[i], "m%d", i);
+        snprintf(texts[i], sizeof texts[i], i % 4 ? "INSERT INTO meter { id: \"%d\", level: 1.0 };" : "INSERT INTO plain { id: \"%d\" };", i);
+        if (!w->paused) {
+            world_ask(w, ids[i], texts[i]);
+            plain += i % 4 == 0;
+        }
+        world_run(w);
+        world_pass(w, 100);
+    }
+    assert_int_equal(world_stats(w).engines_ready, 15 & ~Q_EN_BIT(Q_EN_INFLUX));
+    unsigned served = 0, refused = 0;
+    for (int i = 0; i < 200; i++) {
+        served += i % 4 == 0 && world_says(world_reply(w, ids[i]), COMMITTED);
+        refused += i % 4 != 0 && world_says(world_reply(w, ids[i]), "ENGINE_DOWN");
+    }
+    assert_int_equal(served, plain);
+    assert_true(plain > 40); /* it was hardly ever full */
+    assert_true(refused > 50);
+    w->engines[Q_EN_INFLUX].deaf = false;
+    world_pass(w, 6000);
+    assert_int_equal(world_stats(w).engines_ready, 15);
+    world_ask(w, "after", "INSERT INTO meter { id: \"after\", level: 1.0 };");
+    world_run(w);
+    assert_replied(w, "after", COMMITTED);
+    world_free(w);
+}
+
 static void draining_leaves_new_requests_in_the_topic(void **state)
 {
     (void)state;
@@ -548,6 +590,7 @@ int main(void)
         cmocka_unit_test(who_waits_for_a_ddl_that_does_not_end_is_told_what_is_wrong),
         cmocka_unit_test(change_events_carry_seq_and_index),
         cmocka_unit_test(a_full_core_pauses_and_goes_on),
+        cmocka_unit_test(who_needs_a_silent_engine_does_not_fill_the_core),
         cmocka_unit_test(draining_leaves_new_requests_in_the_topic),
         cmocka_unit_test(time_never_goes_back),
         cmocka_unit_test(operators_see_every_open_transaction),
