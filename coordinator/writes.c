@@ -75,7 +75,7 @@ static q_rc check_refer(q_exec *x, const q_xrefer *r, q_err *err)
     const q_xtype *own = q_plan_type(&x->planner, r->rec);
     for (uint32_t i = 0; own && i < r->count; i++) {
         const q_xrow *row = q_overlay_find(own, &r->rows[i].id);
-        if (row && row->touched && (!row->alive || row->new_life || q_attrset_has(&row->dirty, r->attr->index)))
+        if (row && row->touched && (!row->alive || q_attrset_has(&row->dirty, r->attr->index)))
             continue; /* what it has now was looked at with all that was written */
         const q_xrow *gone = deleted_target(r->target, &r->rows[i].values[0]);
         if (!gone)
