@@ -16,3 +16,12 @@ contract: $(B)/tests/contract/contract ## the engines' contract suite, for the e
 	  dir=$$(mktemp -d); echo "== contract embedded as $$as"; \
 	  $< --engine embedded --as $$as --uri $$dir/engine > $$dir/log || { grep -vE '^\[ (RUN|     OK|N/A)' $$dir/log; rm -rf $$dir; exit 1; }; \
 	  tail -1 $$dir/log; rm -rf $$dir; done
+
+# The adapters that there are, each against its server. Logs: build/contract-engines.
+CONTRACT_SERVERS := postgres mongo neo4j
+
+.PHONY: contract-engines
+contract-engines: $(B)/tests/contract/contract ## the contract suite against the real servers, which it starts and ends
+	@mkdir -p build/contract-engines
+	$(Q)tests/engines/engines run $(CONTRACT_SERVERS) --dir build/contract-engines/servers -- \
+	  tests/contract/servers $< build/contract-engines $(CONTRACT_SERVERS)

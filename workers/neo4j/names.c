@@ -158,15 +158,13 @@ static q_rc wipe(q_engine *e, const char *label, const piece *p, q_err *err)
 
 /* ---- DDL ---- */
 
-static q_rc schema(q_engine *e, nj_request *r, const char *format, const char *label, q_err *err)
+static void put_constraint(nj_request *r, const char *format, const char *label)
 {
     q_buf text = Q_BUF_INIT(1024);
     q_buf_printf(&text, format, label, label);
     nj_statement(r, q_buf_slice(&text));
     nj_statement_end(r);
-    q_rc rc = text.failed ? q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory") : nj_do(e, r, err);
     q_buf_free(&text);
-    return rc;
 }
 
 /* Each label that this DDL is the first to use finds its nodes by id from then on. */
@@ -178,13 +176,17 @@ static q_rc constrain(q_engine *e, const q_ddl *d, q_err *err)
     if (!nj_request_init(&r))
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     nj_label(label, d->bucket, d->record);
-    q_rc rc = schema(e, &r, create, label, err);
-    for (uint32_t i = 0; rc == Q_OK && i < d->count; i++) {
-        if (d->attrs[i].kind != Q_K_RELATION || q_slice_eq(d->attrs[i].target, d->record))
+    put_constraint(&r, create, label);
+    for (uint32_t i = 0; i < d->count; i++) {
+        bool again = d->attrs[i].kind != Q_K_RELATION || q_slice_eq(d->attrs[i].target, d->record);
+        for (uint32_t k = 0; k < i && !again; k++)
+            again = d->attrs[k].kind == Q_K_RELATION && q_slice_eq(d->attrs[i].target, d->attrs[k].target);
+        if (again)
             continue;
         nj_label(label, d->bucket, d->attrs[i].target);
-        rc = schema(e, &r, create, label, err);
+        put_constraint(&r, create, label);
     }
+    q_rc rc = nj_do(e, &r, err);
     nj_request_free(&r);
     return rc;
 }
@@ -269,7 +271,8 @@ static q_rc drop_label(q_engine *e, const char *label, const piece *p, q_err *er
     q_rc rc = wipe(e, label, p, err);
     if (rc != Q_OK || !nj_request_init(&r))
         return rc;
-    rc = schema(e, &r, "DROP CONSTRAINT `q_%s` IF EXISTS", label, err);
+    put_constraint(&r, "DROP CONSTRAINT `q_%s` IF EXISTS", label);
+    rc = nj_do(e, &r, err);
     nj_request_free(&r);
     return rc;
 }
@@ -293,7 +296,7 @@ q_rc nj_apply_ddl(q_engine *e, uint64_t epoch, const q_ddl *d, uint64_t incarnat
     nj_label(label, d->bucket, d->record);
     if (d->kind == Q_DDL_DROP_BUCKET)
         rc = each_label(e, d->bucket, drop_label, &p, err);
-    else if (d->kind == Q_DDL_DROP_RECORD || d->kind == Q_DDL_CREATE_RECORD)
+    else if (d->kind == Q_DDL_DROP_RECORD || (d->kind == Q_DDL_CREATE_RECORD && named->created > named->dropped))
         rc = wipe(e, label, &p, err);
     if (rc == Q_OK && (d->kind == Q_DDL_CREATE_RECORD || d->kind == Q_DDL_ALTER_RECORD))
         rc = constrain(e, d, err);
