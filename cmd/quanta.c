@@ -3,10 +3,12 @@
 #include "base/version.h"
 #include "cmd/cli/cli.h"
 
+#include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +46,17 @@ static void usage(FILE *to)
           "Exit status: 0 committed, 1 aborted or rejected, 2 wrong usage, 3 can't reach the system.\n", to);
 }
 
+/* Results that couldn't be printed weren't told: a full disk must not look like success. A reader that has left (head) is no error. */
+static int written(int status)
+{
+    errno = 0;
+    bool ok = fflush(stdout) == 0 && !ferror(stdout);
+    if (ok || errno == EPIPE || (!errno && status != Q_EXIT_COMMITTED))
+        return status;
+    fprintf(stderr, "quanta: the output can't be written: %s\n", errno ? strerror(errno) : "an earlier write failed");
+    return status == Q_EXIT_COMMITTED ? Q_EXIT_UNREACHABLE : status;
+}
+
 int main(int argc, char **argv)
 {
     q_say_init("quanta", Q_SAY_INFO);
@@ -71,7 +84,7 @@ int main(int argc, char **argv)
             continue;
         snprintf(name, sizeof name, "quanta %s", commands[i].name);
         argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
+        return written(commands[i].run(argc - 1, argv + 1));
     }
     fprintf(stderr, "quanta: unknown command '%s'. It is one of", argv[1]);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

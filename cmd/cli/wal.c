@@ -419,14 +419,14 @@ static int info(const call *c, q_log *log)
     return Q_EXIT_COMMITTED;
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total) { q_progress_update(ctx, done, total, done); }
+static void on_progress(void *ctx, uint64_t done, uint64_t total) { q_progress_update(ctx, done, total, done / 1000000); }
 
 static int verify(const call *c)
 {
     q_err err = Q_ERR_INIT;
     q_verify_report r = { 0 };
     q_progress progress;
-    q_progress_begin(&progress, "checked");
+    q_progress_begin(&progress, "MB checked");
     q_rc rc = q_log_verify(c->dir, on_progress, &progress, &r, &err);
     double seconds = q_progress_seconds(&progress);
     q_progress_end(&progress);

@@ -1,9 +1,10 @@
 """Each command: help, wrong usage, nobody there, formats."""
 import json
 import os
+import subprocess
 import time
 
-from system import System, equal, has
+from system import QUANTA, System, equal, has
 
 COMMANDS = ["dev", "exec", "shell", "ingest", "bucket", "schema", "wal", "txn", "status"]
 
@@ -206,3 +207,27 @@ def test_status_and_txn(s):
     for line in s.ok("txn", "list", "--format", "json").splitlines():
         assert "state" in json.loads(line)
     has(s.expect(3, "status", "--http", s.bootstrap).err, "quanta")
+
+
+def test_a_full_disk_is_not_success(s):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([QUANTA, "exec", "-b", "shop", "SELECT id FROM things;"], stdout=full, stderr=subprocess.PIPE, env=s.env, timeout=30)
+    equal(done.returncode, 3)
+    has(done.stderr.decode(), "can't be written")
+
+
+def test_a_reader_that_leaves_is_no_error(s):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([QUANTA, "exec", "-b", "shop", "SELECT id FROM things;"], stdout=writer, stderr=subprocess.PIPE, env=s.env, timeout=30)
+    os.close(writer)
+    equal((done.returncode, done.stderr), (0, b""))
+
+
+def test_a_large_result_comes_whole(s):
+    s.ok("exec", "-b", "shop", "CREATE RECORD many (id scalar int, text scalar string);")
+    for first in range(0, 20000, 5000):
+        rows = ", ".join(f'{{ id: {i}, text: "{"x" * 100}" }}' for i in range(first, first + 5000))
+        s.ok("exec", "-b", "shop", "-f", s.file("many.quantaql", f"INSERT INTO many {rows};"))
+    lines = s.ok("exec", "-b", "shop", "--format", "csv", "SELECT id, text FROM many ORDER BY id;").split("\r\n")
+    equal(lines[1:-1], [f"{i}," + "x" * 100 for i in range(20000)])  # more than one message may hold: several parts

@@ -128,7 +128,9 @@ def test_sigkill_in_the_middle_loses_and_doubles_nothing(s):
     path = s.file("many.jsonl", lines([{"id": f"k{i}", "n": i, "doc": {"i": i}, "peer": "x", "level": i} for i in range(20000)]))
     client = subprocess.Popen([QUANTA, "ingest", "-b", "lake", "-r", "rows", "--batch", "100", "--format", "json", path], env=s.env,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for("rows to arrive", lambda: json.loads(s.ok("status", "--format", "json"))["committed"] > 60 and client.poll() is None)
+    before = json.loads(s.get("/admin/status")[1])["committed"]
+    wait_for("half of the rows", lambda: json.loads(s.get("/admin/status")[1])["committed"] > before + 60)
+    assert client.poll() is None, "it was over before it could be hit"
     s.kill()
     s.start()
     out, err = client.communicate(timeout=60)
