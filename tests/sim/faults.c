@@ -82,6 +82,8 @@ static void happen(void *p, uint64_t kind, void *q)
     uint32_t n = participants_of(w, engine);
     switch ((fault_kind)kind) {
     case F_CRASH:
+        if (sim_chance(&s->rng, 1, 3)) /* the next life can't reach this engine at first; what was sent to it still arrives */
+            sim_after(s, (int64_t)sim_below(&s->rng, 4000), happen, w, F_CUT, NULL);
         node_crash(w->node, (node_crash_kind)(sim_chance(&s->rng, 1, 3) ? CRASH_NOW : sim_below(&s->rng, CRASH_KINDS)));
         break;
     case F_KILL_WORKER:
@@ -92,6 +94,8 @@ static void happen(void *p, uint64_t kind, void *q)
         s->stats.takeovers++;
         if (sim_chance(&s->rng, 1, 2))
             pause_worker(w, engine, sim_delay_us(&s->rng, 30000));
+        if (sim_chance(&s->rng, 1, 3)) /* and soon a new epoch comes by the new one */
+            sim_after(s, sim_delay_us(&s->rng, 10000), happen, w, F_CRASH, NULL);
         if (participant_start(w, engine))
             sim_after(s, sim_delay_us(&s->rng, 50000), old_worker_goes, w, engine, NULL);
         break;
@@ -156,12 +160,14 @@ void faults_start(world *w)
             plan->faults[plan->count++] = (fault){ (uint32_t)sim_below(rng, w->options.requests * 19 / 20 + 1), (fault_kind)k };
     }
     qsort(plan->faults, plan->count, sizeof *plan->faults, by_after);
+    w->max_in_flight = sim_chance(rng, 1, 4) ? 2 + (uint32_t)sim_below(rng, 6) : 64;
+    w->seq_block = sim_chance(rng, 1, 3) ? 1 + (uint32_t)sim_below(rng, 40) : 4096;
     w->net.drop = sim_chance(rng, 1, 2) ? (uint32_t)sim_below(rng, 400) : 0;
     w->net.twice = sim_chance(rng, 2, 3) ? (uint32_t)sim_below(rng, 600) : 0;
     w->net.late = sim_chance(rng, 2, 3) ? (uint32_t)sim_below(rng, 400) : 0;
     w->net.late_us = sim_chance(rng, 1, 2) ? 50000 : 2000000;
     for (int e = 0; e < Q_EN_COUNT; e++) {
-        w->servers[e]->sleepy = sim_chance(rng, 1, 2) ? (uint32_t)sim_below(rng, 300) : 0;
+        w->servers[e]->sleepy = sim_chance(rng, 1, 2) ? (uint32_t)sim_below(rng, sim_chance(rng, 1, 3) ? 1500 : 300) : 0;
         w->servers[e]->refusals = sim_chance(rng, 1, 4) ? (uint32_t)sim_below(rng, 200) : 0;
         w->servers[e]->nap_us = sim_chance(rng, 1, 2) ? 3000 : 60000;
     }
@@ -193,8 +199,10 @@ void faults_purge_poll(world *w)
         w->purge_life = node_life(w->node);
         w->purge_below = history_ended_below(&w->h);
         w->purge_done = 0;
-        if (!Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_BEFORE_FENCED))
-            return;
+        if (Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_BEFORE_FENCED))
+            for (int e = 0; e < Q_EN_COUNT && w->purge_below > 0; e++)
+                mem_purge_now(w->servers[e], w->purge_below - 1);
+        return;
     }
     if (Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_WHEN_ENDED)) {
         w->purge_below = history_ended_below(&w->h);
@@ -203,7 +211,7 @@ void faults_purge_poll(world *w)
     q_core_stats st;
     q_core_get_stats(node_core(w->node), 0, &st);
     for (int e = 0; e < Q_EN_COUNT; e++)
-        if (w->servers[e]->epoch != st.epoch && !Q_SABOTAGED(w->options.own_sabotage, MEM_SAB_PURGE_BEFORE_FENCED))
+        if (w->servers[e]->epoch != st.epoch)
             return; /* not every engine knows this epoch */
     for (int e = 0; e < Q_EN_COUNT; e++)
         if (!(w->purge_done >> e & 1) && w->servers[e]->up && w->purge_below > 0 && sim_chance(&w->s.rng, 1, 6)) {

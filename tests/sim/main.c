@@ -194,7 +194,7 @@ int main(int argc, char **argv)
     if (c.list)
         return scenarios_list();
     if (c.scenario)
-        return scenarios_run(c.scenario, c.trace ? stdout : NULL);
+        return scenarios_run(c.scenario, c.trace ? stdout : NULL, c.batch.sim.sabotage, c.batch.sim.own_sabotage);
     if (c.mutants)
         return mutants_run(&c.batch, c.limit);
     return c.one ? one_seed(&c) : many_seeds(&c);

@@ -64,6 +64,11 @@ static bool epoch_refused(const mem_server *e, uint64_t epoch)
     return epoch < e->epoch && !Q_SABOTAGED(e->store.sabotage, Q_SAB_SKIP_EPOCH_CHECK);
 }
 
+static bool epoch_refused_at_write(const mem_server *e, uint64_t epoch)
+{
+    return epoch_refused(e, epoch) && !Q_SABOTAGED(e->own_sabotage, MEM_SAB_EPOCH_AT_RECEIPT);
+}
+
 static q_rc lower_epoch(const mem_server *e, uint64_t epoch, q_err *err)
 {
     q_err_set(err, Q_E_INTERNAL, "%s knows epoch %llu, higher than %llu", q_engine_name(e->id), (unsigned long long)e->epoch, (unsigned long long)epoch);
@@ -438,7 +443,7 @@ static q_rc commit_mongo(mem_session *c, uint64_t epoch, uint64_t below, const w
 {
     mem_server *e = c->server;
     for (uint32_t i = 0; i < w->writes.count; i++) {
-        if (epoch_refused(e, epoch) && (i == 0 || !Q_SABOTAGED(e->own_sabotage, MEM_SAB_EPOCH_AT_RECEIPT)))
+        if (epoch_refused_at_write(e, epoch))
             return lower_epoch(e, epoch, err);
         apply_item(e, w, i, epoch);
         if (!pass(c, nap(e)))
@@ -478,7 +483,7 @@ static q_rc commit_neo4j(mem_session *c, uint64_t epoch, const work *all, size_t
     mem_server *e = c->server;
     if (!pass(c, nap(e)))
         return gone(e, err);
-    if (epoch_refused(e, epoch))
+    if (epoch_refused_at_write(e, epoch))
         return lower_epoch(e, epoch, err);
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < all[i].writes.count; k++)
@@ -530,7 +535,7 @@ static q_rc mem_commit(q_engine *engine, q_arena *arena, uint64_t epoch, uint64_
     mem_server *e = c->server;
     (void)arena;
     c->busy = true;
-    q_rc rc = travel(c) ? Q_OK : gone(e, err);
+    q_rc rc = !travel(c) ? gone(e, err) : epoch_refused(e, epoch) ? lower_epoch(e, epoch, err) : Q_OK;
     work *all = n ? Q_NEW_ARRAY(e->s->arena, work, n) : NULL;
     for (size_t i = 0; rc == Q_OK && i < n; i++)
         rc = decode(e, &txns[i], &all[i], err);

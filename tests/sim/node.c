@@ -438,9 +438,9 @@ static q_rc recover(node *n, q_err *err)
     world *w = n->w;
     q_core_config config = {
         .engines = Q_EN_BIT(Q_EN_POSTGRES) | Q_EN_BIT(Q_EN_MONGO) | Q_EN_BIT(Q_EN_NEO4J) | Q_EN_BIT(Q_EN_INFLUX),
-        .max_in_flight = 64, .max_in_flight_bytes = 64 << 20, .max_request_bytes = 1 << 20, .default_timeout_ms = 300, .max_timeout_ms = 60000,
+        .max_in_flight = w->max_in_flight, .max_in_flight_bytes = 64 << 20, .max_request_bytes = 1 << 20, .default_timeout_ms = 300, .max_timeout_ms = 60000,
         .resend_ms = 15, .tail_flush_ms = 5, .dedupe_max_bytes = 64 << 20, .dedupe_window_us = (int64_t)86400 * 1000000,
-        .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage, .authenticate = authenticate, .seq_block = 4096,
+        .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage, .authenticate = authenticate, .seq_block = w->seq_block,
     };
     static const char *const allow[] = { "quanta.results*", "quanta.reply.*", NULL };
     config.reply_allow = allow;
@@ -578,6 +578,15 @@ void node_on_reply(node *n, void (*call)(void *ctx, q_slice request_id), void *c
 {
     n->on_reply = call;
     n->on_reply_ctx = ctx;
+}
+
+bool node_drained(node *n)
+{
+    if (!n->alive || !q_core_drain(n->core) || n->syncing || n->count)
+        return false;
+    q_core_flush(n->core, n->fx); /* what ENDs are left may ride */
+    carry_out(n);
+    return n->alive && !n->syncing;
 }
 
 bool node_quiet(node *n)

@@ -22,6 +22,8 @@ void node_free(node *n);
 /* Opens the log and recovers. A refusal to start is a violation unless `may_refuse`; then false. */
 bool node_start(node *n, bool may_refuse);
 void node_crash(node *n, node_crash_kind how);
+/* SIGTERM: asked again and again until it is true; then the process may end. */
+bool node_drained(node *n);
 /* SIGSTOP until then: everything waits in its inbox. */
 void node_pause(node *n, int64_t us);
 bool node_alive(const node *n);

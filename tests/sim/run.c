@@ -9,7 +9,7 @@ enum {
     POLL_US = 10 * 1000,
     LOAD_LIMIT_US = 120 * 1000 * 1000, /* then it heals, whether or not all was asked */
     END_LIMIT_US = 300 * 1000 * 1000,  /* all that is open must have ended so long after the healing */
-    REST_US = 200 * 1000,              /* after the latest message can have come */
+    REST_US = 500 * 1000,              /* after the latest message can have come: several sweeps */
     MAX_STEPS = 3000000,               /* more is a livelock */
 };
 

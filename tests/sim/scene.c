@@ -183,12 +183,14 @@ static bool is_ready(scene *sc, const void *p)
     return sc->ready;
 }
 
-static bool run_one(const scenario *sn, FILE *trace)
+static bool run_one(const scenario *sn, FILE *trace, uint32_t sabotage, uint32_t own_sabotage)
 {
     sim_options options;
     sim_options_default(&options);
     options.seed = 4711;
     options.trace = trace;
+    options.sabotage = sabotage;
+    options.own_sabotage = own_sabotage;
     the_scene = (scene){ .w = &the_world };
     world_init(&the_world, &options);
     clients_set_up(the_world.clients, set_up_done);
@@ -215,13 +217,13 @@ int scenarios_list(void)
     return 0;
 }
 
-int scenarios_run(const char *name, FILE *trace)
+int scenarios_run(const char *name, FILE *trace, uint32_t sabotage, uint32_t own_sabotage)
 {
     unsigned run = 0, failed = 0;
     EACH_SCENARIO(sn)
     if (strcmp(name, "all") == 0 || strcmp(name, sn->name) == 0) {
         run++;
-        failed += !run_one(sn, trace);
+        failed += !run_one(sn, trace, sabotage, own_sabotage);
     }
     sim_fiber_free_stacks();
     if (!run) {

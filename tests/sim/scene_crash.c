@@ -129,6 +129,30 @@ static void many_lives_in_a_row(scene *sc)
     scene_end(sc);
 }
 
+static bool is_drained(scene *sc, const void *p)
+{
+    (void)p;
+    return node_drained(sc->w->node);
+}
+
+static void graceful_stop(scene *sc)
+{
+    sim_identity *t[8];
+    for (int i = 0; i < 8; i++)
+        t[i] = scene_ask(sc, txn_2(op_add(T_ACCT, i % 2, -1), op_append(T_ACCT, i % 3, 1)), i % SIM_PARTITIONS);
+    scene_for(sc, 1500);
+    scene_until(sc, "nothing is in flight any more", is_drained, NULL);
+    uint32_t told = 0;
+    for (int i = 0; i < 8; i++)
+        told += scene_is_told(t[i]);
+    sim_identity *later = scene_ask(sc, txn_1(op_add(T_ACCT, 0, 1)), 0); /* stays in the topic */
+    scene_for(sc, 300000);
+    scene_must(sc, told > 0 && !scene_is_told(later), "what was in flight is answered, what comes later waits in the topic");
+    scene_crash(sc, CRASH_NOW);
+    scene_told(sc, later);
+    scene_end(sc);
+}
+
 const scenario crash_scenarios[] = {
     { "later-commits-first", "a later transaction commits before an earlier one that waits for another key; crash", later_commits_first },
     { "abort-told-crash-reconsume", "an abort is told, crash, the request comes again when it could commit", abort_told_crash_reconsume },
@@ -138,5 +162,6 @@ const scenario crash_scenarios[] = {
     { "sync-fails", "a sync that fails, what it wrote being gone or there", sync_fails },
     { "crash-while-recovering", "crashes in the midst of recovery, with redo to send", crash_while_recovering },
     { "many-lives", "twenty crashes before a transaction gets through", many_lives_in_a_row },
+    { "graceful-stop", "SIGTERM in the midst of work, then a new life", graceful_stop },
     { 0 },
 };

@@ -1,4 +1,5 @@
 /* Workers and engines: asleep, replaced, dead, restored. */
+#include "tests/sim/faults.h"
 #include "tests/sim/scene.h"
 
 static sim_txn both(int id, int64_t k) { return txn_2(op_add(T_ACCT, id, k), op_append(T_ACCT, id, k)); }
@@ -40,6 +41,39 @@ static void put_delete_stale_put(scene *sc)
     scene_quiet(sc);
     scene_must(sc, net_held(sc->w) == 1, "the put's copy is still on its way");
     net_release(sc->w);
+    scene_end(sc);
+}
+
+/* The tombstone must still be there while mongo takes orders of the old epoch. */
+static void stale_put_before_fence(scene *sc)
+{
+    world *w = sc->w;
+    scene_hold(sc, Q_EN_MONGO, true, Q_M_COMMIT, NET_COPY, 1);
+    scene_do(sc, txn_1(op_append(T_ACCT, 0, 7)));
+    scene_held(sc, 1);
+    scene_quiet(sc);
+    scene_pass(sc);
+    sim_identity *gone = scene_do(sc, txn_1(op_delete(T_ACCT, 0)));
+    scene_quiet(sc);
+    scene_for(sc, 100000);
+    scene_must(sc, gone->decision->ended, "the delete has ended in the old epoch");
+    faults_purge_poll(w);
+    uint64_t epoch = w->servers[Q_EN_MONGO]->epoch;
+    w->net.cut_until[Q_EN_MONGO] = w->s.now_us + 500000;
+    scene_crash(sc, CRASH_NOW);
+    scene_alive(sc);
+    scene_for(sc, 50000);
+    for (int i = 0; i < 40; i++)
+        faults_purge_poll(w);
+    scene_must(sc, w->servers[Q_EN_MONGO]->epoch == epoch && w->servers[Q_EN_POSTGRES]->epoch > epoch && net_held(w) == 1,
+               "the new epoch is known everywhere but in mongo, and the old put is on its way");
+    w->net.cut_until[Q_EN_MONGO] = 0;
+    net_release(w);
+    scene_for(sc, 3000000);
+    scene_quiet(sc);
+    for (int i = 0; i < 40; i++)
+        faults_purge_poll(w);
+    scene_must(sc, w->servers[Q_EN_MONGO]->purged > 0, "and when mongo knows it, too, the tombstone goes");
     scene_end(sc);
 }
 
@@ -214,6 +248,7 @@ const scenario worker_scenarios[] = {
     { "worker-paused-past-time-limit", "a worker sleeps past the time limit, then wakes (two phases)", paused_past_time_limit },
     { "two-workers", "two workers of each engine on the same partition", two_workers },
     { "put-delete-stale-put", "a put, a delete, the put's duplicate", put_delete_stale_put },
+    { "stale-put-before-fence", "a put, a delete, a crash; the put's duplicate comes before the fence", stale_put_before_fence },
     { "delete-reinsert-stale-delete", "a delete, an insert, the delete's duplicate", delete_reinsert_stale_delete },
     { "zombie-prepare", "a PREPARE of the last epoch arrives after recovery's list", zombie_prepare },
     { "backend-outlives-worker", "a backend sleeps between check and PREPARE; worker and coordinator die", backend_asleep },

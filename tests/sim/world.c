@@ -31,6 +31,8 @@ void world_init(world *w, const sim_options *options)
     history_init(&w->h, &w->s);
     sim_mix_random(&w->s.rng, &w->mix);
     w->wall_us = 1790000000000000 + sim_between(&w->s.rng, 0, 1000000000);
+    w->max_in_flight = 64;
+    w->seq_block = 4096;
     w->net = (sim_net){ .latency_us = 200, .late_us = 50000 };
     char identity[24];
     for (size_t i = 0; i < sizeof identity; i++)

@@ -49,6 +49,7 @@ typedef struct world {
     clients *clients;
     uint64_t cluster;
     int64_t wall_us;                 /* wall clock minus simulated time: steps back now and then */
+    uint32_t max_in_flight, seq_block; /* of the core: small in some seeds */
     bool healed;
     bool faults;                     /* the random ones */
     uint64_t worker_names;
