@@ -124,7 +124,8 @@ static q_rc eval_like(q_env *env, const q_expr *e, q_truth *out, q_err *err)
     if (a.type != Q_T_STRING || b.type != Q_T_STRING)
         return Q_OK;
     if (b.s.len > Q_LIKE_MAX_BYTES)
-        return at(e, q_err_set(err, Q_E_QQL_LIMIT, "A pattern of LIKE may have %d bytes; this one has %zu.", Q_LIKE_MAX_BYTES, b.s.len), err);
+        return at(e, q_err_set(err, Q_E_QQL_LIMIT, "A pattern of LIKE may have %d bytes; this one has %zu.", Q_LIKE_MAX_BYTES, b.s.len),
+                  err);
     *out = truth(q_like(a.s, b.s) != e->negated);
     return Q_OK;
 }

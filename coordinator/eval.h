@@ -22,7 +22,8 @@ struct q_env {
      * there are none. */
     q_rc (*leaf)(q_env *env, const q_expr *e, q_value *out, q_err *err);
     /* Paths over relations of cardinality many: puts the leaves below `e` on the first or next combination of ends. False when there
-     * is none (any more). When the very first answers false, leaves behind such relations are NULL. NULL callback: each leaf has one value. */
+     * is none (any more). When the very first answers false, leaves behind such relations are NULL. NULL callback: each leaf has one
+     * value. */
     bool (*bind)(q_env *env, const q_expr *e, bool first);
 };
 

@@ -175,8 +175,8 @@ static q_rc finish(q_exec *x, q_exec_outcome *out, q_err *err)
         rc = q_writes_build(x, out, err);
     q_result_part *parts = NULL;
     if (rc == Q_OK)
-        rc = q_results_compose(x->arena, x->json, x->results, x->plan_count, Q_EXEC_MAX_RESULT_BYTES, x->max_parts, &parts, &out->part_count,
-                               err);
+        rc = q_results_compose(x->arena, x->json, x->results, x->plan_count, Q_EXEC_MAX_RESULT_BYTES, x->max_parts, &parts,
+                               &out->part_count, err);
     if (rc != Q_OK)
         return rc;
     out->parts = (const q_exec_part *)parts;
@@ -249,8 +249,8 @@ static void refused_item(const q_exec *x, q_engine_id engine, const q_item_origi
     switch (vote->no) {
     case Q_NO_EXISTS:
         if (o->row->was == Q_WAS_PRESENT || engine != Q_EN_POSTGRES)
-            q_err_set(err, Q_E_CHANGED_OUTSIDE, "The %s part of %.*s %.*s was written from outside.", q_engine_name(engine), Q_SLICE_FMT(rec->name),
-                      Q_SLICE_FMT(id));
+            q_err_set(err, Q_E_CHANGED_OUTSIDE, "The %s part of %.*s %.*s was written from outside.", q_engine_name(engine),
+                      Q_SLICE_FMT(rec->name), Q_SLICE_FMT(id));
         else
             q_err_set(err, Q_E_DUPLICATE_ID, "%.*s %.*s exists already.", Q_SLICE_FMT(rec->name), Q_SLICE_FMT(id));
         break;

@@ -57,8 +57,8 @@ typedef struct q_exec_outcome {
 } q_exec_outcome;
 
 q_exec_state q_exec_next(q_exec *x, const q_exec_read **reads, size_t *read_count, q_exec_outcome *outcome, q_err *err);
-/* Rows for one read. Copied; the same answer twice is ignored. Q_FAIL when they don't fit what was asked (a defect or a hostile worker). More pages: the same
- * read_id with `more` set; exec asks for the next page itself. */
+/* Rows for one read. Copied; the same answer twice is ignored. Q_FAIL when they don't fit what was asked (a defect or a hostile worker),
+ * or when the engine failed. More pages: `more` is set; exec asks for the next page itself. */
 Q_CHECK q_rc q_exec_feed(q_exec *x, uint64_t read_id, const q_rows *rows, q_err *err);
 
 /* A participant's NO on an item, as the user's error (DUPLICATE_ID of which id in which statement …). */

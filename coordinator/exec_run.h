@@ -90,7 +90,13 @@ typedef struct q_ctx {        /* expressions over a record; see bind.c */
     const q_value *subs;      /* ASSERT: values of its subqueries */
 } q_ctx;
 
-typedef struct q_item_origin { q_xrow *row; const q_attr *required; const q_value *target; const q_xtype *owner; uint32_t statement; } q_item_origin;
+/* Why an item is there: for the error when an engine refuses it. */
+typedef struct q_item_origin {
+    q_xrow *row;
+    const q_attr *required;   /* a CHECK of this relation's target */
+    const q_value *target;
+    uint32_t statement;
+} q_item_origin;
 
 struct q_exec {
     q_arena *arena;

@@ -332,7 +332,8 @@ static q_rc feed_referrers(q_exec *x, q_xread *r, const q_rows *rows, q_err *err
     if (!values)
         return q_exec_no_memory(err);
     for (uint32_t i = 0; i < rows->count; i++) {
-        if (!q_pagemem_copy(&x->lasting, &rows->rows[i].id, &kept[i].id) || !q_pagemem_copy(&x->lasting, &rows->rows[i].values[0], &values[i]))
+        const q_row *row = &rows->rows[i];
+        if (!q_pagemem_copy(&x->lasting, &row->id, &kept[i].id) || !q_pagemem_copy(&x->lasting, &row->values[0], &values[i]))
             return q_exec_no_memory(err);
         kept[i].values = &values[i];
     }

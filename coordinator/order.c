@@ -13,7 +13,7 @@ struct q_order_run {
     q_exec *x;
     const q_stmt *stmt;
     uint64_t most;       /* rows that can be in the result */
-    bool limited;
+    bool limited, skips;  /* LIMIT; OFFSET */
     waiting *rows;
     uint32_t count, cap, next;
     uint64_t met;
@@ -31,6 +31,7 @@ q_order_run *q_order_new(q_exec *x, const q_stmt *stmt, uint64_t offset, uint64_
         return NULL;
     o->x = x;
     o->stmt = stmt;
+    o->skips = offset > 0;
     o->limited = limit <= Q_EXEC_MAX_ROWS && offset <= Q_EXEC_MAX_ROWS;
     o->most = o->limited ? limit + offset : UINT64_MAX;
     o->probe = Q_NEW_ARRAY(x->arena, q_value, stmt->order_count);
@@ -77,9 +78,11 @@ void q_order_sort(q_order_run *o)
         qsort_r(o->rows, o->count, sizeof *o->rows, cmp_waiting, o);
 }
 
+static uint64_t most_bytes(const q_exec *x) { return (uint64_t)x->max_parts * Q_EXEC_MAX_RESULT_BYTES; }
+
 q_rc q_order_too_large(const q_exec *x, q_err *err)
 {
-    q_err_set(err, Q_E_RESULT_TOO_LARGE, "The result is larger than %llu bytes.", (unsigned long long)x->max_parts * Q_EXEC_MAX_RESULT_BYTES);
+    q_err_set(err, Q_E_RESULT_TOO_LARGE, "The result is larger than %llu bytes.", (unsigned long long)most_bytes(x));
     q_err_hint(err, "Use LIMIT, fewer columns, or several statements by ranges of id.");
     return Q_FAIL;
 }
@@ -135,7 +138,7 @@ q_rc q_order_add(q_order_run *o, const q_value *payload, q_err *err)
     o->bytes += payload_bytes(payload);
     if (o->limited && o->count >= o->most + SPARE)
         return drop_worst(o, err);
-    if (!o->limited && (o->count > Q_EXEC_MAX_ROWS || o->bytes > (uint64_t)o->x->max_parts * Q_EXEC_MAX_RESULT_BYTES + Q_EXEC_MAX_RESULT_BYTES))
+    if (!o->limited && (o->count > Q_EXEC_MAX_ROWS || (!o->skips && o->bytes > most_bytes(o->x))))
         return q_order_too_large(o->x, err);
     return Q_OK;
 }

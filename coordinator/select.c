@@ -194,10 +194,11 @@ static q_rc give_in_order(q_exec *x, select_run *s, q_err *err)
 /* LIMIT without ORDER BY: a page that will do, with room for rows that WHERE drops. */
 static uint32_t page_rows(const select_run *s)
 {
-    uint64_t rows = s->limit > Q_EXEC_PAGE_ROWS ? Q_EXEC_PAGE_ROWS : s->limit + (s->offset > Q_EXEC_PAGE_ROWS ? Q_EXEC_PAGE_ROWS : s->offset);
+    const uint64_t most = Q_EXEC_PAGE_ROWS;
+    uint64_t rows = (s->limit < most ? s->limit : most) + (s->offset < most ? s->offset : most);
     if (s->plan->conj_count)
         rows = rows * 4 < 64 ? 64 : rows * 4;
-    return rows > Q_EXEC_PAGE_ROWS ? Q_EXEC_PAGE_ROWS : rows ? (uint32_t)rows : 1;
+    return (uint32_t)(rows > most ? most : rows ? rows : 1);
 }
 
 static bool select_open(q_exec *x, select_run *s, const q_xplan *plan, q_result *result, bool exists)

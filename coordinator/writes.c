@@ -402,8 +402,8 @@ static bool add_event(builder *b, q_xrow *r)
 
 static q_rc too_large(q_err *err)
 {
-    q_err_set(err, Q_E_WRITE_TOO_LARGE, "The transaction writes more than %d MiB to one engine or %d MiB in all.", Q_EXEC_MAX_ENGINE_BYTES >> 20,
-              Q_EXEC_MAX_WRITE_BYTES >> 20);
+    q_err_set(err, Q_E_WRITE_TOO_LARGE, "The transaction writes more than %d MiB to one engine or %d MiB in all.",
+              Q_EXEC_MAX_ENGINE_BYTES >> 20, Q_EXEC_MAX_WRITE_BYTES >> 20);
     q_err_hint(err, "Split it into several transactions.");
     return Q_FAIL;
 }

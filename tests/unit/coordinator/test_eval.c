@@ -64,10 +64,12 @@ static void comparisons_with_null_are_unknown(void **state)
     static const expected t[] = {
         { "1 = NULL", Q_UNKNOWN }, { "NULL = NULL", Q_UNKNOWN }, { "NULL <> 1", Q_UNKNOWN }, { "NULL < 1", Q_UNKNOWN },
         { "NULL IS NULL", Q_TRUE }, { "NULL IS NOT NULL", Q_FALSE }, { "1 IS NULL", Q_FALSE }, { "1 + NULL IS NULL", Q_TRUE },
-        { "1 IN (1, NULL)", Q_TRUE }, { "1 IN (2, NULL)", Q_UNKNOWN }, { "1 NOT IN (2, NULL)", Q_UNKNOWN }, { "1 NOT IN (1, NULL)", Q_FALSE },
+        { "1 IN (1, NULL)", Q_TRUE }, { "1 IN (2, NULL)", Q_UNKNOWN }, { "1 NOT IN (2, NULL)", Q_UNKNOWN }, { "1 NOT IN (1, NULL)",
+                 Q_FALSE },
         { "NULL IN (1)", Q_UNKNOWN }, { "1 IN (2, 3)", Q_FALSE }, { "1 NOT IN (2, 3)", Q_TRUE }, { "2 BETWEEN 1 AND 3", Q_TRUE },
         { "2 BETWEEN 3 AND 1", Q_FALSE }, { "2 BETWEEN NULL AND 1", Q_FALSE }, { "2 BETWEEN NULL AND 3", Q_UNKNOWN },
-        { "2 NOT BETWEEN NULL AND 1", Q_TRUE }, { "1 BETWEEN 1 AND 1", Q_TRUE }, { "NULL LIKE 'a'", Q_UNKNOWN }, { "'a' LIKE NULL", Q_UNKNOWN },
+        { "2 NOT BETWEEN NULL AND 1", Q_TRUE }, { "1 BETWEEN 1 AND 1", Q_TRUE }, { "NULL LIKE 'a'", Q_UNKNOWN }, { "'a' LIKE NULL",
+            Q_UNKNOWN },
     };
     EXPECT(t);
 }
@@ -142,7 +144,8 @@ static void decimals_are_exact(void **state)
     (void)state;
     static const struct { const char *a; q_op op; const char *b, *is; } t[] = {
         { "0.1", Q_OP_ADD, "0.2", "0.3" }, { "1", Q_OP_SUB, "0.000000000000000001", "0.999999999999999999" },
-        { "1.10", Q_OP_MUL, "1.10", "1.21" }, { "1", Q_OP_DIV, "3", "0.333333333333333333" }, { "2", Q_OP_DIV, "3", "0.666666666666666667" },
+        { "1.10", Q_OP_MUL, "1.10", "1.21" }, { "1", Q_OP_DIV, "3", "0.333333333333333333" }, { "2", Q_OP_DIV, "3",
+            "0.666666666666666667" },
         { "-2", Q_OP_DIV, "3", "-0.666666666666666667" }, { "100", Q_OP_DIV, "8", "12.5" }, { "7.5", Q_OP_MOD, "2", "1.5" },
         { "-7.5", Q_OP_MOD, "2", "-1.5" }, { "1000000", Q_OP_DIV, "0.000001", "1000000000000" },
         { "9999999999999999999999999999999999", Q_OP_DIV, "1", "9999999999999999999999999999999999" },
@@ -259,12 +262,16 @@ static void like_knows_its_wildcards(void **state)
 {
     (void)state;
     static const struct { const char *text, *pattern; bool is; } t[] = {
-        { "", "", true }, { "", "%", true }, { "", "_", false }, { "a", "", false }, { "a", "a", true }, { "a", "A", false }, { "abc", "a%", true },
-        { "abc", "%c", true }, { "abc", "%b%", true }, { "abc", "_b_", true }, { "abc", "_", false }, { "abc", "___", true }, { "abc", "____", false },
+        { "", "", true }, { "", "%", true }, { "", "_", false }, { "a", "", false }, { "a", "a", true }, { "a", "A", false }, { "abc",
+            "a%", true },
+        { "abc", "%c", true }, { "abc", "%b%", true }, { "abc", "_b_", true }, { "abc", "_", false }, { "abc", "___", true }, { "abc",
+            "____", false },
         { "abc", "a%c", true }, { "abc", "a%b", false }, { "ab", "ab%ab", false }, { "aab", "%ab", true }, { "100%", "100\\%", true },
-        { "1000", "100\\%", false }, { "a_b", "a\\_b", true }, { "axb", "a\\_b", false }, { "a\\b", "a\\\\b", true }, { "\xC3\xA4x", "_x", true },
+        { "1000", "100\\%", false }, { "a_b", "a\\_b", true }, { "axb", "a\\_b", false }, { "a\\b", "a\\\\b", true }, { "\xC3\xA4x",
+            "_x", true },
         { "\xC3\xA4", "__", false }, { "\xF0\x9F\x98\x80", "_", true }, { "x\xC3\xA4y", "%_y", true }, { "mississippi", "%iss%ip%", true },
-        { "mississippi", "m%iss_ss%pi", true }, { "aXbXc", "a_b_c", true }, { "abcabd", "%ab_", true }, { "abd", "%ab_%d", false }, { "\\", "\\", true },
+        { "mississippi", "m%iss_ss%pi", true }, { "aXbXc", "a_b_c", true }, { "abcabd", "%ab_", true }, { "abd", "%ab_%d", false },
+            { "\\", "\\", true },
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++)
         if (q_like(q_slice_cstr(t[i].text), q_slice_cstr(t[i].pattern)) != t[i].is)

@@ -32,9 +32,11 @@ static int close_shop(void **state)
 
 static void fill_shop(void)
 {
-    must_run(&db, "BEGIN; INSERT INTO drivers { id: \"driver_004\", name: \"Bob\" }; INSERT INTO drivers { id: \"driver_005\", name: \"Eve\" };"
+    must_run(&db, "BEGIN; INSERT INTO drivers { id: \"driver_004\", name: \"Bob\" }; INSERT INTO drivers { id: \"driver_005\", name: "
+                  "\"Eve\" };"
                   "INSERT INTO zones { id: \"z1\", name: \"Zone A\" }, { id: \"z2\", name: \"Zone B\" };"
-                  "INSERT INTO stops { id: \"s1\", zones: [relation(\"z2\")] }, { id: \"s2\", zones: [relation(\"z1\"), relation(\"z2\")] };"
+                  "INSERT INTO stops { id: \"s1\", zones: [relation(\"z2\")] }, { id: \"s2\", zones: [relation(\"z1\"), "
+                  "relation(\"z2\")] };"
                   "INSERT INTO routes { id: \"route_789\", stops: [relation(\"s1\"), relation(\"s2\")] };"
                   "INSERT INTO routes { id: \"route_1\", stops: [relation(\"s1\")] }; COMMIT;");
     must_run(&db, "BEGIN TRANSACTION;\nINSERT INTO orders { id: \"order_123\", customer: { id: \"cust_001\", name: \"Alice\", "
@@ -74,7 +76,8 @@ static void results_count_and_name_their_statement(void **state)
 {
     (void)state;
     assert_string_equal(must_run(&db, "BEGIN; INSERT INTO accounts { id: 1, balance: 5 }, { id: 2, balance: 7 };"
-                                      "UPDATE accounts SET balance = balance + 10 WHERE balance > 5; DELETE FROM accounts WHERE id = 9; COMMIT"),
+                                      "UPDATE accounts SET balance = balance + 10 WHERE balance > 5; DELETE FROM accounts WHERE id = 9; "
+                                      "COMMIT"),
                         "[{\"statement\":1,\"kind\":\"insert\",\"count\":2},{\"statement\":2,\"kind\":\"update\",\"count\":1},"
                         "{\"statement\":3,\"kind\":\"delete\",\"count\":0}]");
     expect_rows(&db, "SELECT * FROM accounts", "[[1,5,null],[2,17,null]]");
@@ -133,7 +136,8 @@ static void a_duplicate_id_is_named(void **state)
     assert_string_equal(db.err.message, "accounts \"1\" exists already.");
     expect_error(&db, "BEGIN; INSERT INTO accounts { id: 3 }; INSERT INTO accounts { id: 3 }; COMMIT", Q_E_DUPLICATE_ID);
     assert_int_equal(db.err.statement, 2);
-    expect_error(&db, "BEGIN; ASSERT EXISTS (SELECT id FROM accounts WHERE id = 1); INSERT INTO accounts { id: 1 }; COMMIT", Q_E_DUPLICATE_ID);
+    expect_error(&db, "BEGIN; ASSERT EXISTS (SELECT id FROM accounts WHERE id = 1); INSERT INTO accounts { id: 1 }; COMMIT",
+                 Q_E_DUPLICATE_ID);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, open_shop, close_shop)

@@ -11,11 +11,13 @@ static int open_db(void **state)
     fake_open(&db, "shop");
     must_run(&db, "CREATE BUCKET shop");
     must_run(&db, "CREATE RECORD drivers (id scalar string, name scalar string, note document)");
-    must_run(&db, "CREATE RECORD orders (id scalar int, total scalar int, name scalar string, customer document, driver relation to drivers, many relation to drivers many,"
+    must_run(&db, "CREATE RECORD orders (id scalar int, total scalar int, name scalar string, customer document, driver relation to "
+                  "drivers, many relation to drivers many,"
                   "took metric int)");
     must_run(&db, "CREATE RECORD trips (id scalar int, driver relation to drivers required)");
     must_run(&db, "INSERT INTO drivers { id: 'd1', name: 'Bob', note: { a: [1, 2] } }, { id: 'd2', name: 'Eve' }");
-    must_run(&db, "INSERT INTO orders { id: 1, total: 10, name: 'x', customer: { name: 'Al' }, driver: relation('d1'), many: [relation('d1'), relation('d2')], took: 4 },"
+    must_run(&db, "INSERT INTO orders { id: 1, total: 10, name: 'x', customer: { name: 'Al' }, driver: relation('d1'), many: "
+                  "[relation('d1'), relation('d2')], took: 4 },"
                   "{ id: 2, total: 20, driver: relation('d2') }, { id: 3 }");
     return 0;
 }
@@ -241,24 +243,31 @@ static q_exec *one_read(const char *text, const q_exec_read **read)
 static void answers_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
-    static const q_value one = { .type = Q_T_INT, .i = 1 }, two = { .type = Q_T_INT, .i = 2 }, text = { .type = Q_T_STRING, .s = { "x", 1 } };
-    static const q_value total[] = { { .type = Q_T_INT, .i = 5 }, { .type = Q_T_INT, .i = 6 } }, wrong[] = { { .type = Q_T_STRING, .s = { "5", 1 } } };
+    static const q_value one = { .type = Q_T_INT, .i = 1 }, two = { .type = Q_T_INT, .i = 2 },
+        text = { .type = Q_T_STRING, .s = { "x", 1 } };
+    static const q_value total[] = { { .type = Q_T_INT, .i = 5 }, { .type = Q_T_INT, .i = 6 } },
+        wrong[] = { { .type = Q_T_STRING, .s = { "5", 1 } } };
     const q_exec_read *r;
     const char *by_id = "SELECT total FROM orders WHERE id = 1", *scan = "SELECT total FROM orders";
-    static q_row good[] = { { .id = { .type = Q_T_INT, .i = 1 }, .seq = 3, .values = total }, { .id = { .type = Q_T_INT, .i = 2 }, .seq = 3, .values = total } };
+    static q_row good[] = { { .id = { .type = Q_T_INT, .i = 1 }, .seq = 3, .values = total },
+        { .id = { .type = Q_T_INT, .i = 2 }, .seq = 3, .values = total } };
     static q_row backwards[2];
     backwards[0] = good[1];
     backwards[1] = good[0];
-    static q_row other_id[] = { { .seq = 3, .values = total } }, other_type[] = { { .seq = 3, .values = total } }, other_value[] = { { .seq = 3, .values = wrong } };
+    static q_row other_id[] = { { .seq = 3, .values = total } }, other_type[] = { { .seq = 3, .values = total } },
+        other_value[] = { { .seq = 3, .values = wrong } };
     other_id[0].id = two;
     other_type[0].id = text;
     other_value[0].id = one;
     const struct { const char *text; q_rows rows; q_rc rc; } t[] = {
         { by_id, { .attr_count = 1, .count = 1, .rows = good }, Q_OK }, { by_id, { .attr_count = 1 }, Q_OK },
         { by_id, { .attr_count = 0, .count = 1, .rows = good }, Q_FAIL }, { by_id, { .attr_count = 2, .count = 1, .rows = good }, Q_FAIL },
-        { by_id, { .attr_count = 1, .count = 1, .rows = NULL }, Q_FAIL }, { by_id, { .attr_count = 1, .count = 1, .rows = other_id }, Q_FAIL },
-        { by_id, { .attr_count = 1, .count = 1, .rows = other_type }, Q_FAIL }, { by_id, { .attr_count = 1, .count = 1, .rows = other_value }, Q_FAIL },
-        { by_id, { .attr_count = 1, .count = 1, .rows = good, .more = true }, Q_FAIL }, { scan, { .attr_count = 1, .count = 2, .rows = good }, Q_OK },
+        { by_id, { .attr_count = 1, .count = 1, .rows = NULL }, Q_FAIL }, { by_id, { .attr_count = 1, .count = 1, .rows = other_id },
+            Q_FAIL },
+        { by_id, { .attr_count = 1, .count = 1, .rows = other_type }, Q_FAIL }, { by_id,
+            { .attr_count = 1, .count = 1, .rows = other_value }, Q_FAIL },
+        { by_id, { .attr_count = 1, .count = 1, .rows = good, .more = true }, Q_FAIL }, { scan,
+            { .attr_count = 1, .count = 2, .rows = good }, Q_OK },
         { scan, { .attr_count = 1, .count = 2, .rows = backwards }, Q_FAIL }, { scan, { .attr_count = 1, .more = true }, Q_FAIL },
         { scan, { .rc = Q_FAIL, .code = Q_E_ENGINE_DOWN, .error = { "gone", 4 } }, Q_FAIL }, { scan, { .rc = Q_RETRY }, Q_FAIL },
         { by_id, { .rc = Q_FAIL, .code = Q_E_RESULT_TOO_LARGE }, Q_FAIL },
@@ -297,7 +306,7 @@ static void answers_to_an_earlier_run_are_ignored(void **state)
 
 /* ---- memory that ends at any allocation ---- */
 
-/* One call into the exec in a run is made with the `nth` allocation of it failing. Says whether that call failed; `reached`: was it made? */
+/* One call into the exec in a run is made with its `nth` allocation failing. Says whether that call failed; `reached`: was it made? */
 static bool fails_in_call(const char *text, unsigned call, uint64_t nth, bool *reached)
 {
     q_script *script;
@@ -342,9 +351,12 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     static const char *const texts[] = {
         "BEGIN; INSERT INTO orders { id: 9, total: 1, name: 'n', customer: { a: 1 }, many: [relation('d1')], took: 3 };"
-        "UPDATE orders SET total = total + 1, customer.x = 2, many += relation('d2'), took = took + 1 WHERE total > 0; DELETE FROM orders WHERE id = 2; COMMIT",
-        "SELECT id, customer.name, driver.name, path(many).name, many.note.a FROM orders WHERE many.name = 'Bob' OR name LIKE '%x%' ORDER BY name DESC, total LIMIT 2",
-        "SELECT driver.name, count(*), sum(total), min(name), count(many.id) FROM orders GROUP BY driver.name HAVING count(*) > 0 ORDER BY 2",
+        "UPDATE orders SET total = total + 1, customer.x = 2, many += relation('d2'), took = took + 1 WHERE total > 0; DELETE FROM "
+        "orders WHERE id = 2; COMMIT",
+        "SELECT id, customer.name, driver.name, path(many).name, many.note.a FROM orders WHERE many.name = 'Bob' OR name LIKE '%x%' "
+        "ORDER BY name DESC, total LIMIT 2",
+        "SELECT driver.name, count(*), sum(total), min(name), count(many.id) FROM orders GROUP BY driver.name HAVING count(*) > 0 ORDER "
+        "BY 2",
         "BEGIN; ASSERT EXISTS (SELECT id FROM orders WHERE customer.name = 'Al') AND (SELECT count(*) FROM orders) = 3; INSERT INTO trips "
         "{ id: 1, driver: relation('d1') }; DELETE FROM drivers WHERE name = 'Eve'; COMMIT",
         "SHOW RECORD orders",

@@ -12,7 +12,8 @@ static int open_db(void **state)
     must_run(&db, "CREATE BUCKET shop");
     must_run(&db, "CREATE RECORD drivers (id scalar string, name scalar string, note document)");
     must_run(&db, "CREATE RECORD stops (id scalar int, name scalar string, driver relation to drivers)");
-    must_run(&db, "CREATE RECORD orders (id scalar string, total scalar float, customer document, driver relation to drivers, stops relation to stops many,"
+    must_run(&db, "CREATE RECORD orders (id scalar string, total scalar float, customer document, driver relation to drivers, stops "
+                  "relation to stops many,"
                   "later relation to nowhere, took metric)");
     must_run(&db, "CREATE RECORD users (id scalar int, email scalar string unique, name scalar string)");
     must_run(&db, "CREATE RECORD trips (id scalar int, driver relation to drivers required)");
@@ -51,7 +52,8 @@ static const char *locks_of(const char *text)
                 break;
             }
         }
-        q_buf_printf(&b, " %s%s%s%s", w->engines & 1 ? "p" : "", w->engines & 2 ? "m" : "", w->engines & 4 ? "n" : "", w->engines & 8 ? "i" : "");
+        q_buf_printf(&b, " %s%s%s%s", w->engines & 1 ? "p" : "", w->engines & 2 ? "m" : "", w->engines & 4 ? "n" : "",
+                     w->engines & 8 ? "i" : "");
     }
     q_slice s = q_arena_copy(db.run, q_buf_slice(&b));
     q_buf_free(&b);
@@ -118,9 +120,11 @@ static void many_ids_lock_the_type(void **state)
 static void unique_values_are_locked_and_freeing_one_waits_for_takers(void **state)
 {
     (void)state;
-    expect_locks("INSERT INTO users { id: 1, email: 'a' }", "IX shop/users p; X shop/users#1 p; IX shop/users@email p; X shop/users@email#sa p");
+    expect_locks("INSERT INTO users { id: 1, email: 'a' }", "IX shop/users p; X shop/users#1 p; IX shop/users@email p; X "
+                                                            "shop/users@email#sa p");
     expect_locks("INSERT INTO users { id: 1, email: NULL }", "IX shop/users p; X shop/users#1 p; IX shop/users@email p");
-    expect_locks("UPDATE users SET email = 'b' WHERE id = 1", "IX shop/users p; X shop/users#1 p; SIX shop/users@email p; X shop/users@email#sb p");
+    expect_locks("UPDATE users SET email = 'b' WHERE id = 1",
+                 "IX shop/users p; X shop/users#1 p; SIX shop/users@email p; X shop/users@email#sb p");
     expect_locks("UPDATE users SET email = name WHERE id = 1", "IX shop/users p; X shop/users#1 p; X shop/users@email p");
     expect_locks("UPDATE users SET name = 'x' WHERE id = 1", "IX shop/users p; X shop/users#1 p");
     expect_locks("DELETE FROM users WHERE id = 1", "IX shop/users p; X shop/users#1 p; S shop/users@email p");
@@ -165,14 +169,16 @@ static void the_plan_names_all_engines(void **state)
 static void definitions_tell_the_engines_that_hold_them(void **state)
 {
     (void)state;
-    assert_string_equal(must_run(&db, "CREATE RECORD fresh (id scalar string, d document)"), "[{\"statement\":1,\"kind\":\"create_record\",\"count\":1}]");
+    assert_string_equal(must_run(&db, "CREATE RECORD fresh (id scalar string, d document)"),
+                        "[{\"statement\":1,\"kind\":\"create_record\",\"count\":1}]");
     assert_int_equal(db.out.participants, 3);
     const q_item *it = &db.writes[Q_EN_MONGO].items[0];
     assert_int_equal(it->op, Q_I_DDL);
     assert_int_equal(it->incarnation, db.seq);
     assert_int_equal(it->ddl.kind, Q_DDL_CREATE_RECORD);
     uint64_t born = db.seq;
-    assert_string_equal(must_run(&db, "CREATE RECORD IF NOT EXISTS fresh (id scalar string)"), "[{\"statement\":1,\"kind\":\"create_record\",\"count\":0}]");
+    assert_string_equal(must_run(&db, "CREATE RECORD IF NOT EXISTS fresh (id scalar string)"),
+                        "[{\"statement\":1,\"kind\":\"create_record\",\"count\":0}]");
     assert_int_equal(db.out.participants, 0);
     must_run(&db, "DROP RECORD fresh");
     assert_int_equal(db.out.participants, 3);
@@ -192,12 +198,16 @@ static void a_dropped_record_comes_back_empty(void **state)
 static void show_lists_the_catalog(void **state)
 {
     (void)state;
-    assert_string_equal(must_run(&db, "SHOW BUCKETS"), "[{\"statement\":1,\"kind\":\"show\",\"columns\":[{\"name\":\"bucket\",\"type\":\"string\"},"
+    assert_string_equal(must_run(&db, "SHOW BUCKETS"), "[{\"statement\":1,\"kind\":\"show\",\"columns\":[{\"name\":\"bucket\","
+                                                       "\"type\":\"string\"},"
                                                        "{\"name\":\"records\",\"type\":\"int\"}],\"rows\":[[\"shop\",5]]}]");
     expect_rows(&db, "SHOW RECORDS", "[[\"drivers\",1,3],[\"orders\",1,7],[\"stops\",1,3],[\"trips\",1,2],[\"users\",1,3]]");
-    expect_rows(&db, "SHOW RECORD orders", "[[\"id\",\"scalar\",\"string\",null,null,null,false,false],[\"total\",\"scalar\",\"float\",null,null,null,false,false],"
-                                           "[\"customer\",\"document\",null,null,null,null,false,false],[\"driver\",\"relation\",null,\"drivers\",\"one\",null,false,false],"
-                                           "[\"stops\",\"relation\",null,\"stops\",\"many\",null,false,false],[\"later\",\"relation\",null,\"nowhere\",\"one\",null,false,false],"
+    expect_rows(&db, "SHOW RECORD orders", "[[\"id\",\"scalar\",\"string\",null,null,null,false,false],[\"total\",\"scalar\",\"float\","
+                                           "null,null,null,false,false],"
+                                           "[\"customer\",\"document\",null,null,null,null,false,false],[\"driver\",\"relation\",null,"
+                                           "\"drivers\",\"one\",null,false,false],"
+                                           "[\"stops\",\"relation\",null,\"stops\",\"many\",null,false,false],[\"later\",\"relation\","
+                                           "null,\"nowhere\",\"one\",null,false,false],"
                                            "[\"took\",\"metric\",\"float\",null,null,null,false,false]]");
 }
 

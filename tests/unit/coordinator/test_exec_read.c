@@ -12,12 +12,16 @@ static int open_db(void **state)
     must_run(&db, "CREATE RECORD stops (id scalar int, name scalar string, driver relation to drivers, next relation to stops)");
     must_run(&db, "CREATE RECORD orders (id scalar string, total scalar float, price scalar decimal, at scalar time, customer document,"
                   "driver relation to drivers, stops relation to stops many, later relation to nowhere, took metric unit duration)");
-    must_run(&db, "INSERT INTO drivers { id: 'd1', name: 'Bob', note: { tags: ['x', 'y'], n: 1 }, speed: 50.5 }, { id: 'd2', name: 'Eve' }, { id: 'd3' }");
-    must_run(&db, "INSERT INTO stops { id: 1, name: 'A', driver: relation('d1'), next: relation(2) }, { id: 2, name: 'B', driver: relation('d2') },"
+    must_run(&db, "INSERT INTO drivers { id: 'd1', name: 'Bob', note: { tags: ['x', 'y'], n: 1 }, speed: 50.5 }, { id: 'd2', name: "
+                  "'Eve' }, { id: 'd3' }");
+    must_run(&db, "INSERT INTO stops { id: 1, name: 'A', driver: relation('d1'), next: relation(2) }, { id: 2, name: 'B', driver: "
+                  "relation('d2') },"
                   "{ id: 3, name: 'C', driver: relation('gone') }");
-    must_run(&db, "INSERT INTO orders { id: 'o1', total: 10, price: 1.50, at: time('2024-05-01T00:00:00Z'), customer: { name: 'Al', age: 30, vip: true },"
+    must_run(&db, "INSERT INTO orders { id: 'o1', total: 10, price: 1.50, at: time('2024-05-01T00:00:00Z'), customer: { name: 'Al', "
+                  "age: 30, vip: true },"
                   "  driver: relation('d1'), stops: [relation(1), relation(9), relation(2)], later: relation('x'), took: duration('1h') },"
-                  "{ id: 'o2', total: 20, customer: { name: 'Cy', age: 30.5, list: [1, { k: 'v' }] }, driver: relation('gone'), stops: [relation(3)] },"
+                  "{ id: 'o2', total: 20, customer: { name: 'Cy', age: 30.5, list: [1, { k: 'v' }] }, driver: relation('gone'), stops: "
+                  "[relation(3)] },"
                   "{ id: 'o3', total: 30, driver: relation('d2'), stops: [], took: duration('2d') }");
     return 0;
 }
@@ -53,8 +57,10 @@ static void one_round_asks_all_engines_of_a_named_record(void **state)
 static void rounds_are_as_many_as_relations_deep(void **state)
 {
     (void)state;
-    expect_rows(&db, "SELECT id, path(stops -> driver).name, stops.name FROM orders WHERE id = 'o1'", "[[\"o1\",[\"Bob\",\"Eve\"],[\"A\",\"B\"]]]");
-    expect_reads(&db, "pg ids orders[] 1; neo4j ids orders[stops] 1 |; pg ids stops[name] 3; neo4j ids stops[driver] 3 |; pg ids drivers[name] 2");
+    expect_rows(&db, "SELECT id, path(stops -> driver).name, stops.name FROM orders WHERE id = 'o1'",
+                "[[\"o1\",[\"Bob\",\"Eve\"],[\"A\",\"B\"]]]");
+    expect_reads(&db, "pg ids orders[] 1; neo4j ids orders[stops] 1 |; pg ids stops[name] 3; neo4j ids stops[driver] 3 |; pg ids "
+                      "drivers[name] 2");
     /* only passed through: no question about what the way itself holds, but where it leads */
     expect_rows(&db, "SELECT path(stops -> driver).name FROM orders WHERE id = 'o1'", "[[[\"Bob\",\"Eve\"]]]");
     expect_reads(&db, "pg ids orders[] 1; neo4j ids orders[stops] 1 |; neo4j ids stops[driver] 3 |; pg ids drivers[name] 2");
@@ -63,7 +69,8 @@ static void rounds_are_as_many_as_relations_deep(void **state)
 static void statements_of_one_transaction_share_a_round(void **state)
 {
     (void)state;
-    must_run(&db, "BEGIN; SELECT total FROM orders WHERE id = 'o1'; SELECT price FROM orders WHERE id IN ('o1', 'o2'); UPDATE drivers SET name = name"
+    must_run(&db, "BEGIN; SELECT total FROM orders WHERE id = 'o1'; SELECT price FROM orders WHERE id IN ('o1', 'o2'); UPDATE drivers "
+                  "SET name = name"
                   " WHERE id = 'd1'; COMMIT");
     expect_reads(&db, "pg ids orders[total,price] 2; pg ids drivers[name] 1");
 }
@@ -101,7 +108,8 @@ static void complete_answers_are_intersected(void **state)
     }
     db.page = 5; /* PostgreSQL has more pages, Influx is done: no more pages are needed */
     expect_rows(&db, "SELECT driver FROM orders WHERE took > duration('1s') AND total > 15", "[[\"d2\"]]");
-    expect_reads(&db, "pg scan orders[total] 1 preds; influx scan orders[took] 1 preds |; pg ids orders[total] 1; neo4j ids orders[driver] 2");
+    expect_reads(&db, "pg scan orders[total] 1 preds; influx scan orders[took] 1 preds |; pg ids orders[total] 1; neo4j ids "
+                      "orders[driver] 2");
 }
 
 static void relations_are_followed_only_from_rows_that_are_left(void **state)
@@ -136,8 +144,10 @@ static void an_answer_too_large_is_asked_for_again_in_halves(void **state)
     (void)state;
     db.too_large = 1;
     expect_rows(&db, "SELECT customer.name FROM orders WHERE id IN ('o1', 'o2', 'o3')", "[[\"Al\"],[\"Cy\"],[null]]");
-    expect_reads(&db, "pg ids orders[] 3; mongo ids orders[customer] 3 |; pg ids orders[] 1; pg ids orders[] 2; mongo ids orders[customer] 1; "
-                      "mongo ids orders[customer] 2 |; pg ids orders[] 1; pg ids orders[] 1; mongo ids orders[customer] 1; mongo ids orders[customer] 1");
+    expect_reads(&db, "pg ids orders[] 3; mongo ids orders[customer] 3 |; pg ids orders[] 1; pg ids orders[] 2; mongo ids "
+                      "orders[customer] 1; "
+                      "mongo ids orders[customer] 2 |; pg ids orders[] 1; pg ids orders[] 1; mongo ids orders[customer] 1; mongo ids "
+                      "orders[customer] 1");
 }
 
 /* ---- what comes of it ---- */
@@ -145,10 +155,12 @@ static void an_answer_too_large_is_asked_for_again_in_halves(void **state)
 static void a_relation_to_nothing_finds_nothing(void **state)
 {
     (void)state;
-    expect_rows(&db, "SELECT driver, driver.name, later, later.any, stops.name FROM orders WHERE id = 'o2'", "[[\"gone\",null,null,null,[\"C\"]]]");
+    expect_rows(&db, "SELECT driver, driver.name, later, later.any, stops.name FROM orders WHERE id = 'o2'",
+                "[[\"gone\",null,null,null,[\"C\"]]]");
     expect_rows(&db, "SELECT driver.id FROM orders ORDER BY id", "[[\"d1\"],[null],[\"d2\"]]");
     must_run(&db, "UPDATE orders SET stops = [relation(1), relation(3), relation(2)] WHERE id = 'o3'");
-    expect_rows(&db, "SELECT path(stops -> driver).name, path(stops -> driver).id FROM orders WHERE id = 'o3'", "[[[\"Bob\",\"Eve\"],[\"d1\",\"d2\"]]]");
+    expect_rows(&db, "SELECT path(stops -> driver).name, path(stops -> driver).id FROM orders WHERE id = 'o3'",
+                "[[[\"Bob\",\"Eve\"],[\"d1\",\"d2\"]]]");
     must_run(&db, "UPDATE orders SET stops = [] WHERE id = 'o3'");
     expect_rows(&db, "SELECT id FROM orders WHERE driver.name IS NULL", "[[\"o2\"]]");
     expect_rows(&db, "SELECT id FROM orders WHERE later.any = 1", "[]");
@@ -165,7 +177,8 @@ static void a_path_matches_when_any_end_does(void **state)
     expect_rows(&db, "SELECT id FROM orders WHERE path(stops -> driver).name = 'Eve'", "[[\"o1\"]]");
     expect_rows(&db, "SELECT id FROM orders WHERE path(stops -> driver).name IS NULL", "[[\"o2\"],[\"o3\"]]");
     expect_rows(&db, "SELECT id FROM orders WHERE path(stops -> next).name = driver.name OR stops.driver.note.tags[1] = 'y'", "[[\"o1\"]]");
-    expect_rows(&db, "SELECT id, count(stops.id), min(stops.name) FROM orders GROUP BY id", "[[\"o1\",2,\"A\"],[\"o2\",1,\"C\"],[\"o3\",0,null]]");
+    expect_rows(&db, "SELECT id, count(stops.id), min(stops.name) FROM orders GROUP BY id",
+                "[[\"o1\",2,\"A\"],[\"o2\",1,\"C\"],[\"o3\",0,null]]");
     expect_rows(&db, "SELECT stops.id + 10 FROM orders WHERE id = 'o1'", "[[[11,12]]]");
 }
 
@@ -200,7 +213,8 @@ static void documents_have_the_types_that_they_have(void **state)
 static void values_print_as_a3_says(void **state)
 {
     (void)state;
-    expect_rows(&db, "SELECT price, at, took, total, customer.vip FROM orders WHERE id = 'o1'", "[[\"1.5\",\"2024-05-01T00:00:00Z\",\"PT1H\",10.0,true]]");
+    expect_rows(&db, "SELECT price, at, took, total, customer.vip FROM orders WHERE id = 'o1'",
+                "[[\"1.5\",\"2024-05-01T00:00:00Z\",\"PT1H\",10.0,true]]");
 }
 
 static void order_puts_nulls_last_and_ties_by_id(void **state)
@@ -235,7 +249,8 @@ static void order_with_limit_keeps_the_best_of_many(void **state)
 static void aggregates_leave_nulls_out(void **state)
 {
     (void)state;
-    expect_rows(&db, "SELECT count(*), count(took), sum(took), avg(took), min(took), max(took) FROM orders", "[[3,2,\"P2DT1H\",\"P1DT30M\",\"PT1H\",\"P2D\"]]");
+    expect_rows(&db, "SELECT count(*), count(took), sum(took), avg(took), min(took), max(took) FROM orders",
+                "[[3,2,\"P2DT1H\",\"P1DT30M\",\"PT1H\",\"P2D\"]]");
     expect_rows(&db, "SELECT count(*), sum(total), avg(total), min(total) FROM orders WHERE total > 99", "[[0,null,null,null]]");
     must_run(&db, "UPDATE orders SET price = 2 WHERE id = 'o2'");
     expect_rows(&db, "SELECT sum(price), avg(price), sum(customer.age), avg(customer.age), min(at) FROM orders",
@@ -245,7 +260,8 @@ static void aggregates_leave_nulls_out(void **state)
 static void sums_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
-    must_run(&db, "INSERT INTO drivers { id: 'n1', note: { n: 9223372036854775807 } }, { id: 'n2', note: { n: 1 } }, { id: 'n3', note: { n: -5 } }");
+    must_run(&db, "INSERT INTO drivers { id: 'n1', note: { n: 9223372036854775807 } }, { id: 'n2', note: { n: 1 } }, { id: 'n3', note: "
+                  "{ n: -5 } }");
     expect_error(&db, "SELECT sum(note.n) FROM drivers WHERE id IN ('n1', 'n2')", Q_E_VALUE_OUT_OF_RANGE);
     assert_int_equal(db.err.statement, 1);
     expect_rows(&db, "SELECT sum(note.n) FROM drivers WHERE id IN ('n1', 'n2', 'n3')", "[[9223372036854775803]]");
@@ -257,9 +273,11 @@ static void groups_gather_equal_values_and_nulls(void **state)
 {
     (void)state;
     must_run(&db, "INSERT INTO orders { id: 'p1', total: 10, customer: { age: 30.0 } }, { id: 'p2' }");
-    expect_rows(&db, "SELECT customer.age, count(*) AS n FROM orders GROUP BY customer.age ORDER BY n DESC, customer.age", "[[30,2],[null,2],[30.5,1]]");
+    expect_rows(&db, "SELECT customer.age, count(*) AS n FROM orders GROUP BY customer.age ORDER BY n DESC, customer.age",
+                "[[30,2],[null,2],[30.5,1]]");
     expect_rows(&db, "SELECT total, count(*) AS n FROM orders GROUP BY total HAVING n > 1", "[[10.0,2]]");
-    expect_rows(&db, "SELECT driver.name, sum(total) FROM orders GROUP BY driver.name ORDER BY driver.name", "[[\"Bob\",10.0],[\"Eve\",30.0],[null,30.0]]");
+    expect_rows(&db, "SELECT driver.name, sum(total) FROM orders GROUP BY driver.name ORDER BY driver.name",
+                "[[\"Bob\",10.0],[\"Eve\",30.0],[null,30.0]]");
     expect_rows(&db, "SELECT count(*) FROM orders GROUP BY total > 15 LIMIT 1 OFFSET 1", "[[2]]");
     expect_rows(&db, "SELECT count(*) FROM orders WHERE id = 'none' GROUP BY total", "[]");
 }
@@ -274,7 +292,8 @@ static void a_document_that_holds_equal_keys_in_another_order_is_one_group(void 
 static void asserts_look_at_subqueries(void **state)
 {
     (void)state;
-    must_run(&db, "BEGIN; ASSERT EXISTS (SELECT id FROM orders WHERE total > 15); ASSERT NOT EXISTS (SELECT id FROM orders WHERE total > 99); COMMIT");
+    must_run(&db, "BEGIN; ASSERT EXISTS (SELECT id FROM orders WHERE total > 15); ASSERT NOT EXISTS (SELECT id FROM orders WHERE total "
+                  "> 99); COMMIT");
     must_run(&db, "ASSERT (SELECT count(*) FROM orders) = 3 AND (SELECT total FROM orders WHERE id = 'o1') = 10");
     must_run(&db, "ASSERT (SELECT id FROM orders ORDER BY total DESC LIMIT 1) = 'o3'");
     must_run(&db, "ASSERT (SELECT total FROM orders WHERE id = 'none') IS NULL");
@@ -318,10 +337,13 @@ static void a_relation_written_before_its_target_was_defined_finds_what_fits(voi
 static void values_of_different_types_have_some_order_all_the_same(void **state)
 {
     (void)state;
-    must_run(&db, "INSERT INTO drivers { id: 'm1', note: { a: 'x' } }, { id: 'm2', note: { a: 5 } }, { id: 'm3', note: { a: true } }, { id: 'm4', note: { a: [1] } },"
+    must_run(&db, "INSERT INTO drivers { id: 'm1', note: { a: 'x' } }, { id: 'm2', note: { a: 5 } }, { id: 'm3', note: { a: true } }, { "
+                  "id: 'm4', note: { a: [1] } },"
                   "{ id: 'm5', note: { a: 4.5 } }, { id: 'm6', note: { a: [0] } }, { id: 'm7' }");
-    expect_rows(&db, "SELECT id FROM drivers WHERE id >= 'm' ORDER BY note.a", "[[\"m3\"],[\"m5\"],[\"m2\"],[\"m1\"],[\"m6\"],[\"m4\"],[\"m7\"]]");
-    expect_rows(&db, "SELECT note.a, count(*) FROM drivers WHERE id >= 'm' GROUP BY note.a HAVING min(id) < 'm3' ORDER BY count(*), 1", "[[5,1],[\"x\",1]]");
+    expect_rows(&db, "SELECT id FROM drivers WHERE id >= 'm' ORDER BY note.a",
+                "[[\"m3\"],[\"m5\"],[\"m2\"],[\"m1\"],[\"m6\"],[\"m4\"],[\"m7\"]]");
+    expect_rows(&db, "SELECT note.a, count(*) FROM drivers WHERE id >= 'm' GROUP BY note.a HAVING min(id) < 'm3' ORDER BY count(*), 1",
+                "[[5,1],[\"x\",1]]");
 }
 
 static void an_odd_document_spoils_no_read(void **state)

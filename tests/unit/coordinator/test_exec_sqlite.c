@@ -46,7 +46,8 @@ typedef struct column { const char *q, *s; kind kind; } column;
 
 static const column COLUMNS[] = {
     { "a", "a", INT }, { "b", "b", INT }, { "f", "f", REAL }, { "s", "s", TEXT }, { "d.x", "dx", INT }, { "d.s", "ds", TEXT },
-    { "m", "m", INT }, { "one.n", "(SELECT n FROM u WHERE u.id = t.one)", INT }, { "one.name", "(SELECT name FROM u WHERE u.id = t.one)", TEXT },
+    { "m", "m", INT }, { "one.n", "(SELECT n FROM u WHERE u.id = t.one)", INT }, { "one.name", "(SELECT name FROM u WHERE u.id = t.one)",
+                                    TEXT },
     { "one.e.k", "(SELECT ek FROM u WHERE u.id = t.one)", INT }, { "flag", "flag", BOOL },
 };
 enum { COLUMN_COUNT = sizeof COLUMNS / sizeof *COLUMNS };
@@ -297,7 +298,8 @@ static const char *z(q_buf *b) /* as a C string */
 
 static void say_select(text *t)
 {
-    static const char *const orders[] = { "id", "a DESC NULLS LAST, id", "s NULLS FIRST, id DESC", "m DESC NULLS LAST, id", "f NULLS LAST, b NULLS LAST, id" };
+    static const char *const orders[] = { "id", "a DESC NULLS LAST, id", "s NULLS FIRST, id DESC", "m DESC NULLS LAST, id",
+        "f NULLS LAST, b NULLS LAST, id" };
     switch (dice(4)) {
     case 0:
         both(t, "SELECT s, count(*), count(b), sum(a), min(f), max(m), avg(b), sum(f) FROM t");
@@ -457,7 +459,8 @@ static void open_both(uint64_t seed)
     fake_open(&db, "b");
     must_run(&db, "CREATE BUCKET b");
     must_run(&db, "CREATE RECORD u (id scalar int, n scalar int, name scalar string, e document)");
-    must_run(&db, "CREATE RECORD t (id scalar int, a scalar int, b scalar int, f scalar float, s scalar string, flag scalar bool, d document,"
+    must_run(&db, "CREATE RECORD t (id scalar int, a scalar int, b scalar int, f scalar float, s scalar string, flag scalar bool, d "
+                  "document,"
                   "m metric int, one relation to u, many relation to u many)");
     assert_int_equal(sqlite3_open(":memory:", &lite), SQLITE_OK);
     lite_do("PRAGMA case_sensitive_like = ON");

@@ -12,11 +12,13 @@ static int open_db(void **state)
     must_run(&db, "CREATE RECORD plain (id scalar int, a scalar int, b scalar string)");
     must_run(&db, "CREATE RECORD orders (id scalar string, total scalar float, n scalar int, code scalar decimal, customer document,"
                   "driver relation to drivers, helper relation to drivers, stops relation to plain many, took metric unit duration)");
-    must_run(&db, "CREATE RECORD trips (id scalar int, driver relation to drivers required, guides relation to drivers many required, note scalar string)");
+    must_run(&db, "CREATE RECORD trips (id scalar int, driver relation to drivers required, guides relation to drivers many required, "
+                  "note scalar string)");
     must_run(&db, "CREATE RECORD lost (id scalar int, at relation to nowhere required)");
     must_run(&db, "CREATE RECORD strict (id scalar int, name scalar string required)");
     must_run(&db, "INSERT INTO drivers { id: 'd1', name: 'Bob' }, { id: 'd2', name: 'Eve' }, { id: 'd3', name: 'Al' }");
-    must_run(&db, "INSERT INTO orders { id: 'o1', total: 10, n: 1, customer: { name: 'Al', tags: ['x'] }, driver: relation('d1'), took: duration('1h') },"
+    must_run(&db, "INSERT INTO orders { id: 'o1', total: 10, n: 1, customer: { name: 'Al', tags: ['x'] }, driver: relation('d1'), took: "
+                  "duration('1h') },"
                   "{ id: 'o2', total: 20 }");
     return 0;
 }
@@ -63,7 +65,8 @@ static void an_insert_is_a_full_put_where_there_is_something(void **state)
     expect_items("INSERT INTO orders { id: 'n1', total: 1, n: NULL, customer: { a: 1 }, took: duration('1s') }",
                  "pg PUT! n1 not_exists[total]; mongo PUT! n1[customer]; influx PUT! n1[took]");
     expect_items("INSERT INTO orders { id: 'n2' }", "pg PUT! n2 not_exists");
-    expect_items("INSERT INTO orders { id: 'n3', stops: [], driver: relation('d1') }", "pg PUT! n3 not_exists; neo4j PUT! n3[driver,stops]");
+    expect_items("INSERT INTO orders { id: 'n3', stops: [], driver: relation('d1') }",
+                 "pg PUT! n3 not_exists; neo4j PUT! n3[driver,stops]");
 }
 
 static void an_update_puts_what_it_sets_and_checks_the_record(void **state)
@@ -115,7 +118,8 @@ static void statements_on_one_record_become_one_item(void **state)
         { "BEGIN; DELETE FROM plain WHERE id = 1; INSERT INTO plain { id: 1, a: 9 }; COMMIT", "pg PUT! 1 exists[a]" },
         { "BEGIN; UPDATE plain SET a = 2 WHERE id = 1; DELETE FROM plain WHERE id = 1; COMMIT", "pg DELETE 1 exists" },
         { "BEGIN; INSERT INTO plain { id: 1, a: 9 }; COMMIT", "pg PUT! 1 not_exists[a]" },
-        { "BEGIN; DELETE FROM plain WHERE id = 1; INSERT INTO plain { id: 1 }; DELETE FROM plain WHERE id = 1; COMMIT", "pg DELETE 1 exists" },
+        { "BEGIN; DELETE FROM plain WHERE id = 1; INSERT INTO plain { id: 1 }; DELETE FROM plain WHERE id = 1; COMMIT", "pg DELETE 1 "
+                                                                                                                        "exists" },
         { "BEGIN; DELETE FROM plain WHERE a > 5; INSERT INTO plain { id: 1 }; COMMIT", "pg PUT! 1 not_exists" },
         { "BEGIN; DELETE FROM plain WHERE id = 1; UPDATE plain SET a = 1 WHERE id = 1; COMMIT", "pg DELETE 1 exists" },
         { "BEGIN; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1', customer: { a: 1 } }; COMMIT",
@@ -139,8 +143,10 @@ static void an_update_that_only_reads_a_null_sample_writes_nothing(void **state)
 static void later_statements_see_earlier_ones(void **state)
 {
     (void)state;
-    expect_rows(&db, "BEGIN; INSERT INTO orders { id: 'a0', total: 15, customer: { name: 'New' }, driver: relation('d2'), took: duration('3h') };"
-                     "UPDATE orders SET total = total + 1; DELETE FROM orders WHERE id = 'o2'; UPDATE drivers SET name = 'Rob' WHERE id = 'd1';"
+    expect_rows(&db, "BEGIN; INSERT INTO orders { id: 'a0', total: 15, customer: { name: 'New' }, driver: relation('d2'), took: "
+                     "duration('3h') };"
+                     "UPDATE orders SET total = total + 1; DELETE FROM orders WHERE id = 'o2'; UPDATE drivers SET name = 'Rob' WHERE id "
+                     "= 'd1';"
                      "SELECT id, total, customer.name, driver.name, took FROM orders; COMMIT",
                 "[[\"a0\",16.0,\"New\",\"Eve\",\"PT3H\"],[\"o1\",11.0,\"Al\",\"Rob\",\"PT1H\"]]");
     expect_rows(&db, "BEGIN; UPDATE orders SET total = 99 WHERE id = 'o1'; SELECT id FROM orders WHERE total > 50; COMMIT", "[[\"o1\"]]");
@@ -178,12 +184,14 @@ static void samples_of_one_transaction_follow_their_time(void **state)
 static void an_older_sample_does_not_hide_the_stored_one(void **state)
 {
     (void)state;
-    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took FROM orders WHERE total > 5;"
+    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took "
+                     "FROM orders WHERE total > 5;"
                      "COMMIT", "[[\"o1\",\"PT1H\"],[\"o2\",null]]");
     db.stale_points = true;
     must_run(&db, "DELETE FROM orders WHERE id = 'o1'");
     must_run(&db, "INSERT INTO orders { id: 'o1', total: 10 }");
-    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took FROM orders WHERE total > 5;"
+    expect_rows(&db, "BEGIN; UPDATE orders SET took = duration('7h') at time('2000-01-01T00:00:00Z') WHERE id = 'o1'; SELECT id, took "
+                     "FROM orders WHERE total > 5;"
                      "COMMIT", "[[\"o1\",\"PT7H\"],[\"o2\",null]]");
 }
 
@@ -194,14 +202,16 @@ static void a_record_that_is_replaced_begins_a_new_life(void **state)
     must_run(&db, "BEGIN; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1', total: 1 }; COMMIT");
     expect_rows(&db, "SELECT total, took, customer, driver FROM orders WHERE id = 'o1'", "[[1.0,null,null,null]]");
     expect_rows(&db, "BEGIN; UPDATE orders SET n = 7 WHERE id = 'o1'; DELETE FROM orders WHERE id = 'o1'; INSERT INTO orders { id: 'o1' };"
-                     "SELECT id, n, total, took, customer FROM orders; COMMIT", "[[\"o1\",null,null,null,null],[\"o2\",null,20.0,null,null]]");
+                     "SELECT id, n, total, took, customer FROM orders; COMMIT", "[[\"o1\",null,null,null,null],[\"o2\",null,20.0,null,"
+                                                                                "null]]");
 }
 
 static void what_is_read_after_an_insert_does_not_excuse_it(void **state)
 {
     (void)state;
     expect_error(&db, "BEGIN; INSERT INTO orders { id: 'o2', total: 7 }; SELECT id, total FROM orders; COMMIT", Q_E_DUPLICATE_ID);
-    expect_error(&db, "BEGIN; INSERT INTO orders { id: 'o2', total: 7 }; SELECT id, total FROM orders WHERE id = 'o2'; DELETE FROM orders WHERE id = 'o2'; COMMIT",
+    expect_error(&db, "BEGIN; INSERT INTO orders { id: 'o2', total: 7 }; SELECT id, total FROM orders WHERE id = 'o2'; DELETE FROM "
+                      "orders WHERE id = 'o2'; COMMIT",
                  Q_E_DUPLICATE_ID);
     expect_rows(&db, "SELECT total FROM orders WHERE id = 'o2'", "[[20.0]]");
 }
@@ -247,7 +257,8 @@ static void documents_and_relations_are_built_from_attributes(void **state)
                   "stops = [relation(1), relation(2)] WHERE id = 'o1'");
     expect_rows(&db, "SELECT customer, stops FROM orders WHERE id = 'o1'",
                 "[[{\"was\":\"Al\",\"list\":[10.0,2,{\"deep\":[\"PT1H\"]}],\"flag\":true},[1,2]]]");
-    expect_rows(&db, "BEGIN; UPDATE orders SET customer = { n: [n], a: NULL } WHERE id = 'o2'; SELECT customer FROM orders WHERE id = 'o2'; COMMIT",
+    expect_rows(&db, "BEGIN; UPDATE orders SET customer = { n: [n], a: NULL } WHERE id = 'o2'; SELECT customer FROM orders WHERE id = "
+                     "'o2'; COMMIT",
                 "[[{\"n\":[null],\"a\":null}]]");
     must_run(&db, "UPDATE orders SET stops = [relation(3), relation(4)], helper = relation('d3') WHERE id = 'o2'");
     must_run(&db, "UPDATE orders SET stops += stops WHERE id = 'o2'");
@@ -266,7 +277,8 @@ static void ids_may_be_uuids_in_any_case(void **state)
     expect_rows(&db, "SELECT id, data, other.data, other.at FROM things WHERE id = '11111111-2222-4333-8444-555555555555'",
                 "[[\"11111111-2222-4333-8444-555555555555\",null,\"aGk=\",\"2024-01-01T00:00:00Z\"]]");
     expect_error(&db, "INSERT INTO things { id: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee' }", Q_E_DUPLICATE_ID);
-    expect_count(&db, "UPDATE things SET at = at + duration('1d') WHERE id IN ('AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee', '11111111-2222-4333-8444-555555555555')", 2);
+    expect_count(&db, "UPDATE things SET at = at + duration('1d') WHERE id IN ('AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee', "
+                      "'11111111-2222-4333-8444-555555555555')", 2);
     expect_rows(&db, "SELECT at, count(*) FROM things GROUP BY at, id, data ORDER BY at", "[[\"2024-01-02T00:00:00Z\",1],[null,1]]");
     assert_int_equal(db.rounds, 1);
 }
@@ -311,7 +323,8 @@ static void a_required_target_is_checked_with_the_prepare(void **state)
     expect_error(&db, "UPDATE trips SET guides += relation('gone') WHERE id = 1", Q_E_REQUIRED_MISSING);
     must_run(&db, "UPDATE trips SET guides += relation('d3') WHERE id = 1");
     expect_error(&db, "INSERT INTO strict { id: 1 }", Q_E_REQUIRED_MISSING);
-    expect_error(&db, "BEGIN; INSERT INTO strict { id: 1, name: 'x' }; UPDATE strict SET name = NULL WHERE id = 1; COMMIT", Q_E_REQUIRED_MISSING);
+    expect_error(&db, "BEGIN; INSERT INTO strict { id: 1, name: 'x' }; UPDATE strict SET name = NULL WHERE id = 1; COMMIT",
+                 Q_E_REQUIRED_MISSING);
     assert_int_equal(db.err.statement, 2);
 }
 
@@ -321,7 +334,8 @@ static void a_transaction_may_bring_its_required_target_along(void **state)
     must_run(&db, "BEGIN; INSERT INTO trips { id: 1, driver: relation('new'), guides: [] }; INSERT INTO drivers { id: 'new' }; COMMIT");
     expect_error(&db, "BEGIN; DELETE FROM drivers WHERE id = 'd3'; INSERT INTO trips { id: 2, driver: relation('d3'), guides: [] }; COMMIT",
                  Q_E_REQUIRED_MISSING);
-    expect_error(&db, "BEGIN; SELECT id FROM drivers WHERE id = 'gone'; INSERT INTO trips { id: 2, driver: relation('gone'), guides: [] }; COMMIT",
+    expect_error(&db, "BEGIN; SELECT id FROM drivers WHERE id = 'gone'; INSERT INTO trips { id: 2, driver: relation('gone'), guides: [] "
+                      "}; COMMIT",
                  Q_E_REQUIRED_MISSING);
 }
 
@@ -334,11 +348,13 @@ static void what_others_require_is_not_deleted(void **state)
     expect_error(&db, "DELETE FROM drivers WHERE name = 'Eve'", Q_E_REQUIRED_BY_OTHERS);
     expect_count(&db, "DELETE FROM drivers WHERE id = 'd3'", 1);
     expect_count(&db, "BEGIN; DELETE FROM trips WHERE id = 1; DELETE FROM drivers WHERE id = 'd1'; COMMIT", 1);
-    must_run(&db, "BEGIN; INSERT INTO drivers { id: 'd1' }, { id: 'd4' }; INSERT INTO trips { id: 1, driver: relation('d1'), guides: [] }; COMMIT");
+    must_run(&db, "BEGIN; INSERT INTO drivers { id: 'd1' }, { id: 'd4' }; INSERT INTO trips { id: 1, driver: relation('d1'), guides: [] "
+                  "}; COMMIT");
     expect_count(&db, "BEGIN; UPDATE trips SET driver = relation('d4') WHERE id = 1; DELETE FROM drivers WHERE id = 'd1'; COMMIT", 1);
     /* replaced, it is there again */
     expect_count(&db, "BEGIN; DELETE FROM drivers WHERE id = 'd4'; INSERT INTO drivers { id: 'd4' }; COMMIT", 1);
-    expect_error(&db, "BEGIN; UPDATE trips SET note = 'x' WHERE id = 1; DELETE FROM drivers WHERE id = 'd4'; COMMIT", Q_E_REQUIRED_BY_OTHERS);
+    expect_error(&db, "BEGIN; UPDATE trips SET note = 'x' WHERE id = 1; DELETE FROM drivers WHERE id = 'd4'; COMMIT",
+                 Q_E_REQUIRED_BY_OTHERS);
     assert_int_equal(db.err.statement, 2);
 }
 
@@ -347,21 +363,26 @@ static void what_others_require_is_not_deleted(void **state)
 static void each_changed_record_has_one_event(void **state)
 {
     (void)state;
-    must_run(&db, "BEGIN; INSERT INTO plain { id: 7, a: 1, b: \"q\\\"\" }; UPDATE plain SET a = 2 WHERE id = 7; UPDATE orders SET total = total, customer.name = 'Z',"
+    must_run(&db, "BEGIN; INSERT INTO plain { id: 7, a: 1, b: \"q\\\"\" }; UPDATE plain SET a = 2 WHERE id = 7; UPDATE orders SET total "
+                  "= total, customer.name = 'Z',"
                   "driver = NULL, took = duration('1h') WHERE id = 'o1'; DELETE FROM orders WHERE id = 'o2'; INSERT INTO plain { id: 8 };"
                   "DELETE FROM plain WHERE id = 8; COMMIT");
     assert_int_equal(db.out.event_count, 3);
     char want[300];
-    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":0,\"bucket\":\"shop\",\"record\":\"plain\",\"id\":7,\"op\":\"insert\",\"after\":{\"a\":2,\"b\":\"q\\\"\"}}",
+    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":0,\"bucket\":\"shop\",\"record\":\"plain\",\"id\":7,\"op\":\"insert\","
+                                "\"after\":{\"a\":2,\"b\":\"q\\\"\"}}",
              (unsigned long long)db.seq);
     assert_int_equal(db.out.events[0].value.len, strlen(want));
     assert_memory_equal(db.out.events[0].value.ptr, want, strlen(want));
     assert_memory_equal(db.out.events[0].key.ptr, "7", 1);
-    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":1,\"bucket\":\"shop\",\"record\":\"orders\",\"id\":\"o1\",\"op\":\"update\",\"after\":{\"total\":10.0,"
-                                "\"customer\":{\"name\":\"Z\",\"tags\":[\"x\"]},\"driver\":null,\"took\":\"PT1H\"}}", (unsigned long long)db.seq);
+    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":1,\"bucket\":\"shop\",\"record\":\"orders\",\"id\":\"o1\",\"op\":\"update\","
+                                "\"after\":{\"total\":10.0,"
+                                "\"customer\":{\"name\":\"Z\",\"tags\":[\"x\"]},\"driver\":null,\"took\":\"PT1H\"}}",
+             (unsigned long long)db.seq);
     assert_int_equal(db.out.events[1].value.len, strlen(want));
     assert_memory_equal(db.out.events[1].value.ptr, want, strlen(want));
-    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":2,\"bucket\":\"shop\",\"record\":\"orders\",\"id\":\"o2\",\"op\":\"delete\",\"after\":null}",
+    snprintf(want, sizeof want, "{\"seq\":%llu,\"index\":2,\"bucket\":\"shop\",\"record\":\"orders\",\"id\":\"o2\",\"op\":\"delete\","
+                                "\"after\":null}",
              (unsigned long long)db.seq);
     assert_int_equal(db.out.events[2].value.len, strlen(want));
     assert_memory_equal(db.out.events[2].value.ptr, want, strlen(want));
@@ -373,13 +394,16 @@ static void refusals_name_their_statement(void **state)
 {
     (void)state;
     q_script *script;
-    q_exec *x = fake_plan(&db, "BEGIN; INSERT INTO trips { id: 1, driver: relation('d1'), guides: [] };\nUPDATE drivers SET name = 'q' WHERE id = 'd2'; COMMIT", &script);
+    q_exec *x = fake_plan(&db, "BEGIN; INSERT INTO trips { id: 1, driver: relation('d1'), guides: [] };\nUPDATE drivers SET name = 'q' "
+                               "WHERE id = 'd2'; COMMIT", &script);
     q_exec_start(x, 1000, 1, true);
     assert_int_equal(fake_drive(&db, x), Q_EXEC_DONE);
     static const struct { q_no no; uint32_t item; q_code code; uint32_t statement; } t[] = {
         { Q_NO_EXISTS, 0, Q_E_DUPLICATE_ID, 1 }, { Q_NO_MISSING, 1, Q_E_REQUIRED_MISSING, 1 }, { Q_NO_CHANGED, 2, Q_E_CHANGED_OUTSIDE, 2 },
-        { Q_NO_MISSING, 2, Q_E_CHANGED_OUTSIDE, 2 }, { Q_NO_DUPLICATE_VALUE, 0, Q_E_DUPLICATE_VALUE, 1 }, { Q_NO_STALE, 0, Q_E_CHANGED_OUTSIDE, 1 },
-        { Q_NO_LOCKED, 2, Q_E_PARTICIPANT_REFUSED, 2 }, { Q_NO_ENGINE_DOWN, 99, Q_E_ENGINE_DOWN, 0 }, { Q_NO_REFUSED, 0, Q_E_ENGINE_REFUSED, 1 },
+        { Q_NO_MISSING, 2, Q_E_CHANGED_OUTSIDE, 2 }, { Q_NO_DUPLICATE_VALUE, 0, Q_E_DUPLICATE_VALUE, 1 }, { Q_NO_STALE, 0,
+            Q_E_CHANGED_OUTSIDE, 1 },
+        { Q_NO_LOCKED, 2, Q_E_PARTICIPANT_REFUSED, 2 }, { Q_NO_ENGINE_DOWN, 99, Q_E_ENGINE_DOWN, 0 }, { Q_NO_REFUSED, 0,
+            Q_E_ENGINE_REFUSED, 1 },
         { Q_NO_MISSING, 99, Q_E_ENGINE_REFUSED, 0 },
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
