@@ -43,13 +43,37 @@ void q_replies_free(q_replies *r)
     free(r);
 }
 
-static void key(yajl_gen g, const char *name, size_t len) { yajl_gen_string(g, (const unsigned char *)name, len); }
-#define KEY(g, name) key((g), (name), sizeof(name) - 1)
+/* ---- the frame: constant JSON with values between; every text that isn't plain goes through yajl, which escapes it ---- */
 
-static void text(yajl_gen g, q_slice s) { yajl_gen_string(g, (const unsigned char *)(s.ptr ? s.ptr : ""), s.len); }
+#define LITERAL(out, s) q_buf_add((out), (s), sizeof(s) - 1)
 
-/* snprintf is most of what a reply costs otherwise. Returns the length. */
-static size_t decimal(uint64_t n, char out[24])
+/* Needs no escape: what ids and names nearly always are. */
+static bool plain(q_slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == '"' || s.ptr[i] == '\\')
+            return false;
+    return true;
+}
+
+static void text(q_replies *r, q_slice s)
+{
+    if (!plain(s)) {
+        yajl_gen_reset(r->gen, NULL);
+        yajl_gen_string(r->gen, (const unsigned char *)s.ptr, s.len);
+        return;
+    }
+    char *p = q_buf_reserve(r->out, s.len + 2);
+    if (!p)
+        return;
+    p[0] = '"';
+    if (s.len)
+        memcpy(p + 1, s.ptr, s.len);
+    p[s.len + 1] = '"';
+    r->out->len += s.len + 2;
+}
+
+size_t q_reply_digits(uint64_t n, char out[24])
 {
     char reversed[24];
     size_t len = 0;
@@ -61,101 +85,107 @@ static size_t decimal(uint64_t n, char out[24])
     return len;
 }
 
-static void number(yajl_gen g, uint64_t n)
+static void number(q_buf *out, uint64_t n)
 {
     char digits[24];
-    yajl_gen_number(g, digits, decimal(n, digits));
+    q_buf_add(out, digits, q_reply_digits(n, digits));
 }
 
 /* Milliseconds with three places: "0.02" is written 0.020. */
-static void milliseconds(yajl_gen g, int64_t ns)
+static void milliseconds(q_buf *out, int64_t ns)
 {
     char digits[28];
     uint64_t us = ns <= 0 ? 0 : ((uint64_t)ns + 500) / 1000;
-    size_t len = decimal(us / 1000, digits);
+    size_t len = q_reply_digits(us / 1000, digits);
     digits[len++] = '.';
     digits[len++] = (char)('0' + us / 100 % 10);
     digits[len++] = (char)('0' + us / 10 % 10);
     digits[len++] = (char)('0' + us % 10);
-    yajl_gen_number(g, digits, len);
+    q_buf_add(out, digits, len);
 }
 
-static void write_error(yajl_gen g, const q_err *e)
+static void write_error(q_replies *r, const q_err *e)
 {
-    yajl_gen_map_open(g);
-    KEY(g, "code");
-    text(g, q_slice_cstr(q_code_name(e->code)));
-    KEY(g, "message");
-    text(g, q_slice_cstr(e->message[0] ? e->message : q_code_text(e->code)));
+    q_buf *out = r->out;
+    LITERAL(out, ",\"error\":{\"code\":\"");
+    q_buf_add_cstr(out, q_code_name(e->code));
+    LITERAL(out, "\",\"message\":");
+    text(r, q_slice_cstr(e->message[0] ? e->message : q_code_text(e->code)));
     if (e->hint[0]) {
-        KEY(g, "hint");
-        text(g, q_slice_cstr(e->hint));
+        LITERAL(out, ",\"hint\":");
+        text(r, q_slice_cstr(e->hint));
     }
-    KEY(g, "retryable");
-    yajl_gen_bool(g, q_code_retryable(e->code));
+    q_buf_add_cstr(out, q_code_retryable(e->code) ? ",\"retryable\":true" : ",\"retryable\":false");
     if (e->statement) {
-        KEY(g, "statement");
-        number(g, e->statement);
+        LITERAL(out, ",\"statement\":");
+        number(out, e->statement);
     }
     if (e->line) {
-        KEY(g, "line");
-        number(g, e->line);
-        KEY(g, "column");
-        number(g, e->column);
+        LITERAL(out, ",\"line\":");
+        number(out, e->line);
+        LITERAL(out, ",\"column\":");
+        number(out, e->column);
     }
-    yajl_gen_map_close(g);
+    LITERAL(out, "}");
 }
 
-static void write_json(yajl_gen g, const q_reply *a)
+static void write_timings(q_buf *out, const q_timings *t)
 {
-    yajl_gen_map_open(g);
-    KEY(g, "request_id");
-    text(g, a->request_id);
-    KEY(g, "txid");
-    a->txid.len ? text(g, a->txid) : (void)yajl_gen_null(g);
-    KEY(g, "bucket");
-    text(g, a->bucket);
-    KEY(g, "seq");
-    a->seq ? number(g, a->seq) : (void)yajl_gen_null(g);
+    LITERAL(out, ",\"timings_ms\":{\"parse\":");
+    milliseconds(out, t->parse_ns);
+    LITERAL(out, ",\"lock\":");
+    milliseconds(out, t->lock_ns);
+    LITERAL(out, ",\"read\":");
+    milliseconds(out, t->read_ns);
+    LITERAL(out, ",\"prepare\":");
+    milliseconds(out, t->prepare_ns);
+    LITERAL(out, ",\"persist\":");
+    milliseconds(out, t->persist_ns);
+    LITERAL(out, ",\"total\":");
+    milliseconds(out, t->total_ns);
+    LITERAL(out, "}");
+}
+
+static void write_json(q_replies *r, const q_reply *a)
+{
+    q_buf *out = r->out;
+    LITERAL(out, "{\"request_id\":");
+    text(r, a->request_id);
+    LITERAL(out, ",\"txid\":");
+    if (a->txid.len)
+        text(r, a->txid);
+    else
+        LITERAL(out, "null");
+    LITERAL(out, ",\"bucket\":");
+    text(r, a->bucket);
+    LITERAL(out, ",\"seq\":");
+    if (a->seq)
+        number(out, a->seq);
+    else
+        LITERAL(out, "null");
     if (!a->more) {
-        KEY(g, "status");
-        text(g, q_slice_cstr(a->status));
+        LITERAL(out, ",\"status\":\"");
+        q_buf_add_cstr(out, a->status);
+        LITERAL(out, "\"");
     }
     if (a->part) {
-        KEY(g, "part");
-        number(g, a->part);
-        if (!a->more) {
-            KEY(g, "last");
-            yajl_gen_bool(g, true);
-        }
+        LITERAL(out, ",\"part\":");
+        number(out, a->part);
+        if (!a->more)
+            LITERAL(out, ",\"last\":true");
     }
-    KEY(g, "results");
-    yajl_gen_array_open(g);
-    for (uint32_t i = 0; i < a->result_count; i++)
-        yajl_gen_number(g, a->results[i].ptr, a->results[i].len); /* prints its bytes as they are */
-    yajl_gen_array_close(g);
-    if (a->error) {
-        KEY(g, "error");
-        write_error(g, a->error);
+    LITERAL(out, ",\"results\":[");
+    for (uint32_t i = 0; i < a->result_count; i++) {
+        if (i)
+            LITERAL(out, ",");
+        q_buf_add_slice(out, a->results[i]);
     }
-    if (!a->more) {
-        KEY(g, "timings_ms");
-        yajl_gen_map_open(g);
-        KEY(g, "parse");
-        milliseconds(g, a->timings.parse_ns);
-        KEY(g, "lock");
-        milliseconds(g, a->timings.lock_ns);
-        KEY(g, "read");
-        milliseconds(g, a->timings.read_ns);
-        KEY(g, "prepare");
-        milliseconds(g, a->timings.prepare_ns);
-        KEY(g, "persist");
-        milliseconds(g, a->timings.persist_ns);
-        KEY(g, "total");
-        milliseconds(g, a->timings.total_ns);
-        yajl_gen_map_close(g);
-    }
-    yajl_gen_map_close(g);
+    LITERAL(out, "]");
+    if (a->error)
+        write_error(r, a->error);
+    if (!a->more)
+        write_timings(out, &a->timings);
+    LITERAL(out, "}");
 }
 
 static bool translate(q_slice json, q_buf *out)
@@ -171,8 +201,7 @@ bool q_reply_write(q_replies *r, const q_reply *reply, bool msgpack, q_buf *out)
 {
     q_buf_clear(&r->json);
     r->out = msgpack ? &r->json : out;
-    yajl_gen_reset(r->gen, NULL);
-    write_json(r->gen, reply);
+    write_json(r, reply);
     if (r->out->failed)
         return false;
     bool ok = !msgpack || translate(q_buf_slice(&r->json), out);
@@ -184,6 +213,5 @@ bool q_reply_write(q_replies *r, const q_reply *reply, bool msgpack, q_buf *out)
 void q_reply_text(q_replies *r, q_slice s, q_buf *out)
 {
     r->out = out;
-    yajl_gen_reset(r->gen, NULL);
-    text(r->gen, s);
+    text(r, s);
 }

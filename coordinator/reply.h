@@ -1,7 +1,7 @@
 /* reply.h - the result message of A3, byte for byte. Pure.
  *
- * JSON by yajl_gen, whose handle is made once and used for every answer; statements' results come as JSON already and are put in as they are. An
- * answer in msgpack is the JSON one, translated. */
+ * The frame is constant JSON; texts that need it are escaped by yajl_gen, whose handle is made once and used for every answer; statements'
+ * results come as JSON already and are put in as they are. An answer in msgpack is the JSON one, translated. */
 #ifndef Q_COORDINATOR_REPLY_H
 #define Q_COORDINATOR_REPLY_H
 
@@ -31,7 +31,9 @@ typedef struct q_reply {
 /* Appends the answer to `out`; false when it doesn't fit or memory is out. */
 Q_CHECK bool q_reply_write(q_replies *r, const q_reply *reply, bool msgpack, q_buf *out);
 
-/* Appends `text` as a JSON string. */
+/* Appends `text`, which is valid UTF-8, as a JSON string. */
 void q_reply_text(q_replies *r, q_slice text, q_buf *out);
+/* Decimal digits; returns how many. (snprintf would be most of what an answer costs.) */
+size_t q_reply_digits(uint64_t n, char out[24]);
 
 #endif

@@ -2,16 +2,17 @@
 #include "coordinator/state.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- the answer's bytes ---- */
 
-size_t q_core_txid(const q_core *c, const q_txn *t, char *out, size_t size)
+size_t q_core_txid(const q_core *c, const q_txn *t, char out[Q_TXID_BYTES])
 {
-    int n = t->seq ? snprintf(out, size, "%llu-%llu", (unsigned long long)t->epoch, (unsigned long long)t->seq)
-                   : snprintf(out, size, "%llu-n%llu", (unsigned long long)c->epoch, (unsigned long long)t->number);
-    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+    size_t n = q_reply_digits(t->seq ? t->epoch : c->epoch, out);
+    out[n++] = '-';
+    if (!t->seq)
+        out[n++] = 'n';
+    return n + q_reply_digits(t->seq ? t->seq : t->number, out + n);
 }
 
 static int64_t between(int64_t from, int64_t to) { return from && to > from ? to - from : 0; }
@@ -31,7 +32,7 @@ static q_timings timings(const q_core *c, const q_txn *t, bool logged)
     return m;
 }
 
-static q_reply frame(q_core *c, q_txn *t, char txid[64], bool logged)
+static q_reply frame(q_core *c, q_txn *t, char txid[Q_TXID_BYTES], bool logged)
 {
     q_reply r = {
         .request_id = t->in.request_id,
@@ -42,7 +43,7 @@ static q_reply frame(q_core *c, q_txn *t, char txid[64], bool logged)
         .timings = timings(c, t, logged),
     };
     if (strcmp(t->status, "rejected") != 0)
-        r.txid = q_slice_of(txid, q_core_txid(c, t, txid, 64));
+        r.txid = q_slice_of(txid, q_core_txid(c, t, txid));
     return r;
 }
 
@@ -64,7 +65,7 @@ static bool keep_reply(q_txn *t, q_slice bytes)
 
 q_rc q_core_make_reply(q_core *c, q_txn *t, q_err *err)
 {
-    char txid[64];
+    char txid[Q_TXID_BYTES];
     q_reply r = frame(c, t, txid, true);
     r.results = t->out.results;
     r.result_count = t->out.result_count;
@@ -107,7 +108,7 @@ static void reply_to_all(q_core *c, q_txn *t, q_slice bytes)
 /* A read's result, in as many messages as it takes. */
 static void reply_parts(q_core *c, q_txn *t)
 {
-    char txid[64];
+    char txid[Q_TXID_BYTES];
     q_reply r = frame(c, t, txid, false);
     uint32_t parts = r.error || t->out.part_count < 1 ? 1 : t->out.part_count;
     for (uint32_t i = 0; i < parts; i++) {

@@ -305,7 +305,8 @@ void q_core_schema_again(q_core *c, q_txn *t);
 void q_core_new_schema(q_core *c, q_txn *t);
 void q_core_publication_done(q_core *c, uint64_t token);
 /* The txid as results show it: "<epoch>-<seq>", or "<epoch>-n<number>" without a seq. */
-size_t q_core_txid(const q_core *c, const q_txn *t, char *out, size_t size);
+enum { Q_TXID_BYTES = 52 };
+size_t q_core_txid(const q_core *c, const q_txn *t, char out[Q_TXID_BYTES]);
 /* Writes the answer of `t` from its status, error and results into t->reply. Q_FAIL: it doesn't fit. */
 Q_CHECK q_rc q_core_make_reply(q_core *c, q_txn *t, q_err *err);
 

@@ -73,11 +73,11 @@ static void add_blocker(const q_core *c, const q_txn *t, q_buf *out)
 {
     uint64_t blocker;
     q_slice resource;
-    char txid[64];
+    char txid[Q_TXID_BYTES];
     if (t->state != Q_TPS_WAITING || !q_locks_blocker(c->locks, (uint64_t)(uintptr_t)t, &blocker, &resource))
         return;
     const q_txn *other = (const q_txn *)(uintptr_t)blocker;
-    size_t n = q_core_txid(c, other, txid, sizeof txid);
+    size_t n = q_core_txid(c, other, txid);
     q_buf_printf(out, ",\"blocked_by\":\"%.*s\",\"blocked_on\":", (int)n, txid);
     add_resource(c, resource, out);
 }
@@ -94,10 +94,10 @@ static bool stuck(const q_txn *t, int64_t mono_us)
 void q_core_list_txns(const q_core *c, int64_t mono_us, bool stuck_only, q_buf *out)
 {
     for (const q_txn *t = c->first_all; t && !out->failed; t = t->next_all) {
-        char txid[64];
+        char txid[Q_TXID_BYTES];
         if (stuck_only && !stuck(t, mono_us))
             continue;
-        size_t n = q_core_txid(c, t, txid, sizeof txid);
+        size_t n = q_core_txid(c, t, txid);
         q_buf_printf(out, "{\"txid\":\"%.*s\",\"request_id\":", (int)n, txid);
         q_reply_text(c->replies, t->in.request_id, out);
         q_buf_add_cstr(out, ",\"bucket\":");
