@@ -1,7 +1,8 @@
 #include "tests/sim/check.h"
 
-#include <jansson.h>
 #include <stdlib.h>
+
+#include "tests/sim/json.h"
 
 typedef struct parsed {
     const sim_event *e;
@@ -32,6 +33,7 @@ static int type_of(const char *name)
 static bool parse(const sim_event *e, parsed *p)
 {
     json_error_t error;
+    sim_json_begin();
     json_t *o = json_loadb(e->value.ptr, e->value.len, 0, &error), *seq = json_object_get(o, "seq"), *index = json_object_get(o, "index");
     const char *id = json_string_value(json_object_get(o, "id")), *op = json_string_value(json_object_get(o, "op")),
                *bucket = json_string_value(json_object_get(o, "bucket"));
@@ -48,7 +50,7 @@ static bool parse(const sim_event *e, parsed *p)
     }
     bool good = o && json_is_integer(seq) && json_is_integer(index) && id && q_slice_eq(e->key, q_slice_cstr(id)) && p->type != SIM_NONE &&
                 p->id != SIM_NONE && bucket && strcmp(bucket, sim_bucket_names[e->bucket]) == 0;
-    json_decref(o);
+    sim_json_end();
     return good;
 }
 

@@ -1,7 +1,8 @@
 #include "tests/sim/history.h"
 
-#include <jansson.h>
 #include <stdlib.h>
+
+#include "tests/sim/json.h"
 
 void history_init(history *h, sim *s)
 {
@@ -215,7 +216,6 @@ static q_slice canonical(q_arena *arena, json_t *results)
         if (kind && strcmp(kind, "select") == 0) {
             char *rows = json_dumps(json_object_get(entry, "rows"), JSON_COMPACT | JSON_ENCODE_ANY);
             q_buf_printf(&out, "select %s;", rows ? rows : "?");
-            free(rows);
         }
     }
     return q_arena_copy(arena, q_buf_slice(&out));
@@ -224,6 +224,7 @@ static q_slice canonical(q_arena *arena, json_t *results)
 static bool read_reply(sim *s, sim_reply *r, q_slice request_id)
 {
     json_error_t error;
+    sim_json_begin();
     json_t *o = json_loadb(r->bytes.ptr, r->bytes.len, JSON_REJECT_DUPLICATES, &error), *e = json_object_get(o, "error");
     const char *code = json_string_value(json_object_get(e, "code")), *id = json_string_value(json_object_get(o, "request_id"));
     r->status = status_of(json_string_value(json_object_get(o, "status")));
@@ -232,7 +233,7 @@ static bool read_reply(sim *s, sim_reply *r, q_slice request_id)
     r->retryable = json_is_true(json_object_get(e, "retryable"));
     r->answers = canonical(s->arena, json_object_get(o, "results"));
     bool good = o && r->status != ST_NONE && id && q_slice_eq(q_slice_cstr(id), request_id);
-    json_decref(o);
+    sim_json_end();
     return good;
 }
 
