@@ -95,6 +95,7 @@ static q_rc json_row(q_slice text, json_t **row, q_err *err)
     if (json_is_object(*row) && json_object_size(*row) > 0)
         return Q_OK;
     json_decref(*row);
+    *row = NULL;
     return q_err_set(err, Q_E_REQUEST_MALFORMED, "a row is a JSON object with at least one attribute");
 }
 

@@ -138,10 +138,18 @@ class Terminal:
         for part in parts:
             self.wait(part, lambda text: part in text)
 
+    def cursor_line(self):
+        return "".join(self.screen.lines[self.screen.row]).rstrip()
+
+    def raw(self):
+        """The next key goes to the line editor, not to the kernel's echo."""
+        return not termios.tcgetattr(self.master)[3] & termios.ICANON
+
     def last(self, line):
-        """The cursor's line is this, and the next key goes to the line editor, not to the kernel's echo."""
-        self.wait(f"last line {line!r}", lambda text: "".join(self.screen.lines[self.screen.row]).rstrip() == line.rstrip() and
-                  not termios.tcgetattr(self.master)[3] & termios.ICANON)
+        self.wait(f"last line {line!r}", lambda text: self.cursor_line() == line.rstrip() and self.raw())
+
+    def ready(self):
+        self.wait("an empty prompt", lambda text: self.cursor_line().endswith(">") and self.raw())
 
 
     def type(self, text):
