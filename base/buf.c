@@ -43,7 +43,7 @@ char *q_buf_reserve(q_buf *b, size_t n)
     return p + b->len;
 }
 
-void q_buf_add(q_buf *b, const void *bytes, size_t n)
+void q_buf_add_slow(q_buf *b, const void *bytes, size_t n)
 {
     if (n == 0)
         return;

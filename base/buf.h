@@ -18,7 +18,16 @@ void q_buf_free(q_buf *b); /* afterwards empty and usable again */
 void q_buf_clear(q_buf *b); /* keeps the memory; forgets a failure */
 /* Room for `n` more bytes at ptr+len, or NULL. The caller writes them and adds to len. */
 char *q_buf_reserve(q_buf *b, size_t n);
-void q_buf_add(q_buf *b, const void *bytes, size_t n);
+void q_buf_add_slow(q_buf *b, const void *bytes, size_t n); /* the part of q_buf_add that isn't for callers' hot paths */
+static inline void q_buf_add(q_buf *b, const void *bytes, size_t n)
+{
+    if (n && n <= b->cap - b->len && !b->failed) {
+        memcpy(b->ptr + b->len, bytes, n);
+        b->len += n;
+    } else {
+        q_buf_add_slow(b, bytes, n);
+    }
+}
 void q_buf_printf(q_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline void q_buf_add_slice(q_buf *b, q_slice s) { q_buf_add(b, s.ptr, s.len); }
 static inline void q_buf_add_cstr(q_buf *b, const char *s) { q_buf_add(b, s, strlen(s)); }

@@ -129,7 +129,8 @@ static q_lockset without_ids(q_txn *t)
 
 static void lock(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     q_lockset set = Q_SABOTAGED(c->config.sabotage, Q_SAB_FORGET_LOCK) ? without_ids(t) : t->locks;
     if (Q_SABOTAGED(c->config.sabotage, Q_SAB_SEQ_BEFORE_LOCKS) && !t->read_only && !t->seq)
         (void)q_core_give_seq(c, t);
@@ -151,7 +152,8 @@ static void lock(q_core *c, q_txn *t)
  * one after the other. Waits behind the bucket's DDL, until its time limit at most; false when there is none. */
 static bool wait_for_ddl(q_core *c, q_txn *t, const q_err *why)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     if (!t->script)
         return false;
     q_slice bucket = t->script->bucket.len ? t->script->bucket : t->in.bucket;
@@ -187,7 +189,8 @@ static bool too_many_wait(const q_core *c, const q_txn *t)
 
 void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     if (t->catalog != c->catalog) {
         q_catalog_unref(t->catalog);
         t->catalog = q_catalog_ref(c->catalog);
@@ -258,7 +261,8 @@ static void answer_again(q_core *c, q_txn *t, uint64_t lsn)
 
 static void identify(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     void *owner = NULL;
     uint64_t lsn = 0;
     q_dedupe_identity(t->in.id_by_place ? c->config.topic_incarnation : c->config.log_incarnation, t->in.principal, t->in.bucket, t->in.request_id, t->identity);
@@ -295,7 +299,8 @@ static void identify(q_core *c, q_txn *t)
 
 void q_core_admit(q_core *c, const q_request *r)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     uint8_t hash[16];
     q_position *position;
     if (c->draining)

@@ -33,9 +33,15 @@ int64_t q_core_stopwatch(const q_core *c) { return c->config.stopwatch_ns ? c->c
 
 static void unlock(q_core *c, q_txn *t, uint32_t engines) { q_locks_release(c->locks, (uint64_t)(uintptr_t)t, engines); }
 
-static void act(q_core *c, q_txn *t, uint32_t action, q_engine_id engine)
+static void relock(q_core *c, q_txn *t)
 {
     q_err err = Q_ERR_INIT;
+    if (q_core_relock(c, t, &err) != Q_OK)
+        q_core_die(c, err.message);
+}
+
+static void act(q_core *c, q_txn *t, uint32_t action, q_engine_id engine)
+{
     switch (action) {
     case Q_TPA_UNLOCK:
         unlock(c, t, Q_ALL_ENGINES);
@@ -47,8 +53,7 @@ static void act(q_core *c, q_txn *t, uint32_t action, q_engine_id engine)
         unlock(c, t, Q_EN_BIT(engine));
         break;
     case Q_TPA_RELOCK:
-        if (q_core_relock(c, t, &err) != Q_OK)
-            q_core_die(c, err.message);
+        relock(c, t);
         break;
     case Q_TPA_SCHEMA:
         q_core_new_schema(c, t);

@@ -216,7 +216,8 @@ void q_core_persist_commit(q_core *c, q_txn *t)
 
 void q_core_persist_abort(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     t->committed = false;
     if (!t->reply.ptr && q_core_make_reply(c, t, &err) != Q_OK) {
         q_core_die(c, "out of memory for an abort's reply");

@@ -455,7 +455,7 @@ static void keep_first(q_rc *rc, q_rc next, q_err *err, const q_err *next_err)
 q_rc q_request_read(q_arena *arena, const q_request_rules *rules, const q_request *r, q_incoming *out, q_err *err)
 {
     fields f = { 0 };
-    q_err e = Q_ERR_INIT;
+    q_err e; /* set by whoever fails */
     q_slice packed;
     *out = (q_incoming){ .reply_topic = rules->results, .timeout_ms = rules->default_timeout_ms };
     read_headers(r, &f);

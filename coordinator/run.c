@@ -39,7 +39,8 @@ bool q_core_give_seq(q_core *c, q_txn *t)
 
 void q_core_start(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     if (!t->granted_ns)
         t->granted_ns = q_core_stopwatch(c);
     t->out = (q_exec_outcome){ 0 };
@@ -78,7 +79,8 @@ static bool send_reads(q_core *c, q_txn *t, const q_exec_read *reads, size_t cou
 
 static void finished(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     t->run_ns = q_core_stopwatch(c);
     t->unvoted = t->out.participants;
     if (t->out.participants) {
@@ -97,7 +99,8 @@ static void finished(q_core *c, q_txn *t)
 
 void q_core_run(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     const q_exec_read *reads = NULL;
     size_t count = 0;
     q_exec_state s = q_exec_next(t->exec, &reads, &count, &t->out, &err);
@@ -147,7 +150,8 @@ static void answered(q_core *c, q_open_read *r)
 
 void q_core_rows_came(q_core *c, q_engine_id engine, const q_rows *rows)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     q_open_read *r = q_tickets_find(&c->reads, rows->read_id);
     if (!r || r->engine != engine)
         return; /* late, twice, or not asked for */
@@ -216,7 +220,8 @@ static uint32_t reading_from(const q_txn *t)
 
 void q_core_timer_due(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     char names[80];
     if (t->state == Q_TPS_APPLYING || c->mono_us < t->deadline_us) {
         q_core_fire(c, t, Q_TPE_RESEND, 0);

@@ -13,7 +13,8 @@ void q_core_send_prepares(q_core *c, q_txn *t)
 /* All have voted YES: the decision's record must fit before it is made. */
 static void decide(q_core *c, q_txn *t)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     size_t bytes = 0;
     t->voted_ns = q_core_stopwatch(c);
     t->status = "committed";
@@ -34,7 +35,8 @@ static void decide(q_core *c, q_txn *t)
 
 static void said_no(q_core *c, q_txn *t, q_engine_id engine, const q_vote *vote)
 {
-    q_err err = Q_ERR_INIT;
+    q_err err;
+    q_core_no_err(&err);
     if (vote->no == Q_NO_MISSING && t->blind && t->out.may_be_missing) {
         t->blind = false;
         q_core_fire(c, t, Q_TPE_NO_MISSING, engine);
