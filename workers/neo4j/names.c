@@ -152,7 +152,8 @@ static q_rc of_label(q_engine *e, const char *format_before, const char *label, 
 static q_rc wipe(q_engine *e, const char *label, const piece *p, q_err *err)
 {
     q_rc rc = of_label(e, "MATCH (n:", label, ") WHERE n._q_seq < $below WITH n LIMIT $piece OPTIONAL MATCH (n)-[r]->() "
-                       "WITH n, collect(r) AS old FOREACH (r IN old | DELETE r) REMOVE n._q_seq, n._q_birth, n._q_dead, n._q_empty RETURN count(n)", p, err);
+                       "WITH n, collect(r) AS old FOREACH (r IN old | DELETE r) "
+                       "REMOVE n._q_seq, n._q_birth, n._q_dead, n._q_empty, n:_quanta_dead SET n:_quanta_target RETURN count(n)", p, err);
     return rc == Q_OK ? of_label(e, "MATCH (n:", label, ") WHERE n._q_seq IS NULL AND NOT (n)<--() WITH n LIMIT $piece DELETE n RETURN count(*)", p, err) : rc;
 }
 
@@ -238,7 +239,7 @@ static q_rc remember(q_engine *e, uint64_t epoch, const q_ddl *d, q_slice record
     return rc;
 }
 
-/* Every label that records of a bucket have or point to; all buckets when it is empty. Calls `visit` with each. */
+/* Every label that records of a bucket have or point to. Calls `visit` with each. */
 static q_rc each_label(q_engine *e, q_slice bucket, q_rc (*visit)(q_engine *, const char *, const piece *, q_err *), const piece *p, q_err *err)
 {
     char id[NAME_ID_BYTES];
@@ -249,7 +250,7 @@ static q_rc each_label(q_engine *e, q_slice bucket, q_rc (*visit)(q_engine *, co
     /* From the labels in use, not from the names: a name that is dropped no longer tells what it pointed to. */
     nj_statement(&r, Q_SLICE_LIT("CALL db.labels() YIELD label WHERE label STARTS WITH $prefix RETURN label"));
     snprintf(id, sizeof id, "%.*s__", Q_SLICE_FMT(bucket));
-    nj_put_text(&r, "prefix", bucket.len ? q_slice_cstr(id) : Q_SLICE_NONE);
+    nj_put_text(&r, "prefix", q_slice_cstr(id));
     nj_statement_end(&r);
     q_rc rc = nj_run(e, &r, &results, err);
     nj_request_free(&r);
@@ -306,21 +307,13 @@ q_rc nj_apply_ddl(q_engine *e, uint64_t epoch, const q_ddl *d, uint64_t incarnat
 
 /* ---- purge ---- */
 
-static q_rc purge_label(q_engine *e, const char *label, const piece *p, q_err *err)
-{
-    q_rc rc = of_label(e, "MATCH (n:", label, ") WHERE n._q_dead AND n._q_seq < $below WITH n LIMIT $piece "
-                       "REMOVE n._q_seq, n._q_birth, n._q_dead, n._q_empty RETURN count(n)", p, err);
-    return rc == Q_OK ? of_label(e, "MATCH (n:", label, ") WHERE n._q_seq IS NULL AND NOT (n)<--() WITH n LIMIT $piece DELETE n RETURN count(*)", p, err) : rc;
-}
-
+/* Tombstones, and nodes that only stand for an id, have a label each, so that these statements need no bucket's names. */
 q_rc nj_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err)
 {
     piece p = { epoch, upto + 1 };
-    nj_request r;
-    if (!nj_request_init(&r))
-        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    nj_put_guard(&r, epoch, 0, 0); /* also where there is no label yet */
-    q_rc rc = nj_do(e, &r, err);
-    nj_request_free(&r);
-    return rc == Q_OK ? each_label(e, Q_SLICE_NONE, purge_label, &p, err) : rc;
+    q_rc rc = repeat(e, Q_SLICE_LIT("MATCH (n:_quanta_dead) WHERE n._q_seq < $below WITH n LIMIT $piece "
+                                    "REMOVE n._q_seq, n._q_birth, n._q_dead, n._q_empty, n:_quanta_dead SET n:_quanta_target RETURN count(n)"), &p, err);
+    if (rc != Q_OK)
+        return rc;
+    return repeat(e, Q_SLICE_LIT("MATCH (n:_quanta_target) WHERE NOT (n)<--() WITH n LIMIT $piece DELETE n RETURN count(*)"), &p, err);
 }

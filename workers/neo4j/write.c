@@ -208,13 +208,15 @@ static void apply_statement(q_buf *text, const char *label, q_slice bucket, cons
                  "FOREACH (r IN old | DELETE r) "
                  "SET n._q_birth = CASE WHEN row.dead THEN 0 WHEN NOT anew THEN n._q_birth WHEN row.birth > 0 THEN row.birth ELSE row.seq END, "
                  "n._q_dead = CASE WHEN row.dead THEN true END, n._q_uuid = row.is_uuid, n._q_seq = row.seq, "
-                 "n._q_empty = CASE WHEN size(empty) > 0 THEN empty END",
+                 "n._q_empty = CASE WHEN size(empty) > 0 THEN empty END "
+                 "REMOVE n:_quanta_target, n:_quanta_dead "
+                 "FOREACH (x IN CASE WHEN row.dead THEN [1] ELSE [] END | SET n:_quanta_dead)",
                  label);
     for (uint32_t i = 0; i < d->count; i++) {
         const char *name = d->relations[i].name;
         q_buf_printf(text,
                      " FOREACH (i IN range(0, coalesce(size(row.to.`%s`), 0) - 1) | MERGE (t:`%.*s__%s` {id: row.to.`%s`[i]}) "
-                     "ON CREATE SET t._q_uuid = row.uuid.`%s`[i] CREATE (n)-[:`%s` {_q_index: i}]->(t))",
+                     "ON CREATE SET t:_quanta_target, t._q_uuid = row.uuid.`%s`[i] CREATE (n)-[:`%s` {_q_index: i}]->(t))",
                      name, Q_SLICE_FMT(bucket), d->relations[i].target, name, name, name);
     }
 }
