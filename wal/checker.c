@@ -80,14 +80,14 @@ static q_rc map_file(int fd, q_pages_image *image, q_err *err)
 
 /* Beside a running coordinator: an LMDB reader holds a snapshot, and the image has the meta pages that belong to it. LMDB reads no more
  * than the meta pages for that, and those are looked at before. */
-static q_rc hold_snapshot(checker *c, q_pages_image *image, uint64_t *snapshot, q_err *err)
+static q_rc take_snapshot(checker *c, q_pages_image *image, uint64_t *snapshot, q_err *err)
 {
     q_pages_meta meta;
     q_rc rc = map_file(c->fd, image, err);
     for (int slot = 0; slot < 2 && rc == Q_OK; slot++)
         if (q_pages_read_meta(*image, slot, &meta, err) != Q_OK)
             return Q_OK; /* no coordinator runs on that: the check tells more, without a snapshot */
-    if (rc == Q_OK)
+    if (rc == Q_OK && !c->env)
         rc = open_reader(c, true, err);
     if (rc != Q_OK)
         return rc;
@@ -101,6 +101,32 @@ static q_rc hold_snapshot(checker *c, q_pages_image *image, uint64_t *snapshot, 
         if (image->len < (uint64_t)slot * meta.page_bytes + sizeof m.bytes[slot])
             return q_err_set(err, Q_E_INTERNAL, "page %d, byte %" PRIu64 ": the file ends", slot, image->len);
         memcpy((uint8_t *)(uintptr_t)image->bytes + (uint64_t)slot * meta.page_bytes, m.bytes[slot], sizeof m.bytes[slot]);
+    }
+    return rc;
+}
+
+/* The coordinator may commit twice between the reader's beginning and the look at the meta pages: then neither is the reader's any more. */
+static bool overtaken(const q_pages_image *image, uint64_t snapshot)
+{
+    q_pages_meta meta;
+    q_err ignored = Q_ERR_INIT; /* a damaged one is the check's to tell */
+    for (int slot = 0; slot < 2; slot++)
+        if (q_pages_read_meta(*image, slot, &meta, &ignored) != Q_OK || meta.txnid <= snapshot)
+            return false;
+    return snapshot != 0;
+}
+
+static q_rc hold_snapshot(checker *c, q_pages_image *image, uint64_t *snapshot, q_err *err)
+{
+    q_rc rc = take_snapshot(c, image, snapshot, err);
+    for (int tries = 0; rc == Q_OK && tries < SNAPSHOT_TRIES && overtaken(image, *snapshot); tries++) {
+        mdb_txn_reset(c->txn);
+        int code = mdb_txn_renew(c->txn);
+        if (code)
+            return lmdb_failed(code, "LMDB can't read the log", err);
+        munmap((void *)(uintptr_t)image->bytes, image->len);
+        *image = (q_pages_image){ NULL, 0 };
+        rc = take_snapshot(c, image, snapshot, err);
     }
     return rc;
 }
