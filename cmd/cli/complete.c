@@ -13,7 +13,8 @@
 
 enum { MAX_TEXT = Q_QL_MAX_BYTES, MAX_GUESSED_RECORDS = 16 };
 
-static const char *const functions[] = { "avg", "bytes", "count", "decimal", "duration", "max", "min", "path", "relation", "sum", "time", "uuid", NULL };
+static const char *const functions[] = { "avg", "bytes", "count", "decimal", "duration", "max", "min", "path",
+                                         "relation", "sum", "time", "uuid", NULL };
 static const char *const types[] = { "bool", "bytes", "decimal", "duration", "float", "int", "string", "time", "uuid", NULL };
 static const char *const formats[] = { "table", "json", "csv", NULL };
 

@@ -122,7 +122,8 @@ int q_cmd_exec(int argc, char **argv)
     q_run run = { 0 };
     if (!parse(argc, argv, &o, &status))
         goto out;
-    run = (q_run){ .params = o.params, .request_id = o.request_id, .format = o.format, .timing = o.timing, .timeout_ms = (int)o.timeout_ms };
+    run = (q_run){ .params = o.params, .request_id = o.request_id, .format = o.format, .timing = o.timing,
+                    .timeout_ms = (int)o.timeout_ms };
     snprintf(run.bucket, sizeof run.bucket, "%s", o.bucket ? o.bucket : "");
     q_slice text = q_slice_cstr(o.query);
     if (o.file) {

@@ -167,7 +167,9 @@ static void say(ingest *g, uint64_t first, uint64_t last, const char *code, cons
         return;
     }
     if (g->format == Q_FORMAT_JSON) {
-        json_t *o = json_pack("{s:I, s:I, s:s, s:s}", "line", (json_int_t)first, "last_line", (json_int_t)last, "code", code, "message", message);
+        json_t *text = json_string(message); /* NULL when it quotes what isn't UTF-8 */
+        json_t *o = json_pack("{s:I, s:I, s:s, s:o}", "line", (json_int_t)first, "last_line", (json_int_t)last, "code", code, "message",
+                              text ? text : json_string("(it can't be shown: not UTF-8)"));
         json_dumpf(o, stderr, JSON_COMPACT);
         json_decref(o);
     } else {
@@ -190,14 +192,15 @@ static void summary(ingest *g)
     double seconds = q_progress_seconds(&g->progress);
     if (g->format == Q_FORMAT_JSON) {
         json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:f, s:s}", "rows", (json_int_t)g->rows, "committed", (json_int_t)g->committed, "refused",
-                              (json_int_t)g->refused, "messages", (json_int_t)g->messages, "seconds", seconds, "request_prefix", g->prefix);
+                              (json_int_t)g->refused, "messages", (json_int_t)g->messages, "seconds", seconds, "request_prefix",
+                              g->prefix);
         json_dumpf(o, stdout, JSON_COMPACT);
         json_decref(o);
         fputc('\n', stdout);
         return;
     }
-    printf("%" PRIu64 " of %" PRIu64 " rows committed%s, %" PRIu64 " messages, %.1f s", g->committed, g->rows, g->input_ended ? "" : " so far",
-           g->messages, seconds);
+    printf("%" PRIu64 " of %" PRIu64 " rows committed%s, %" PRIu64 " messages, %.1f s", g->committed, g->rows,
+           g->input_ended ? "" : " so far", g->messages, seconds);
     if (seconds > 0.05)
         printf(", %.0f rows/s", (double)g->committed / seconds);
     putchar('\n');

@@ -24,6 +24,15 @@ static const json_t *find(const json_t *attributes, const char *name)
 
 static bool is(const json_t *attribute, const char *column, const char *value) { return !strcmp(member(attribute, column), value); }
 
+/* How many bytes of a text a message shows: whole code points. */
+static int brief(const char *text)
+{
+    size_t n = strnlen(text, 60);
+    while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--;
+    return (int)n;
+}
+
 /* ---- CSV's texts to values ---- */
 
 static json_t *to_integer(const char *text)
@@ -84,14 +93,14 @@ q_rc q_ingest_shape(const json_t *attributes, bool typed, json_t *row, q_err *er
     json_object_foreach_safe(row, next, name, value) {
         const json_t *attribute = find(attributes, name);
         if (!attribute)
-            return q_err_set(err, Q_E_UNKNOWN_ATTRIBUTE, "the record has no attribute %.60s", name);
+            return q_err_set(err, Q_E_UNKNOWN_ATTRIBUTE, "the record has no attribute %.*s", brief(name), name);
         if (json_is_null(value)) {
             json_object_del(row, name); /* NULL and absent are the same */
             continue;
         }
         json_t *better = typed ? json_incref(value) : to_value(attribute, json_string_value(value));
         if (!better)
-            return q_err_set(err, Q_E_QQL_VALUE, "%s: '%.60s' is not %s %s", name, json_string_value(value),
+            return q_err_set(err, Q_E_QQL_VALUE, "%s: '%.*s' is not %s %s", name, brief(json_string_value(value)), json_string_value(value),
                              is(attribute, "type", "document") || is(attribute, "type", "relation") ? "JSON for a" : "of type",
                              *member(attribute, "datatype") ? member(attribute, "datatype") : member(attribute, "type"));
         json_object_set_new(row, name, better);

@@ -149,7 +149,8 @@ static json_t *txn_row(const json_t *txn)
     q_format_age(json_integer_value(json_object_get(txn, "in_state_ms")), in_state, sizeof in_state);
     const json_t *seq = json_object_get(txn, "seq");
     return json_pack("[s, s, s, o, s, s, s, o, s]", text_of(txn, "txid"), text_of(txn, "bucket"), text_of(txn, "request_id"),
-                     seq ? json_integer(json_integer_value(seq)) : json_string(""), text_of(txn, "state"), age, in_state, waits_for(txn), error);
+                     seq ? json_integer(json_integer_value(seq)) : json_string(""), text_of(txn, "state"), age, in_state,
+                     waits_for(txn), error);
 }
 
 /* One JSON object a line. NULL: it isn't. */

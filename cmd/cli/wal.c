@@ -46,7 +46,8 @@ static void help(FILE *to)
           "      --type TYPE            epoch, decision, tail or operator; can be given many times\n"
           "      --limit N              ls: at most N records\n"
           "      --full                 ls, tail: whole records (json only)\n\n"
-          "The log is only read, also beside a running coordinator. Exit status: 0 good, 1 damaged or not there, 2 wrong usage, 3 no log.\n",
+          "The log is only read, also beside a running coordinator.\n"
+          "Exit status: 0 good, 1 damaged or not there, 2 wrong usage, 3 no log.\n",
           to);
 }
 
@@ -68,8 +69,12 @@ static bool parse_range(const char *option, const char *text, uint64_t *from, ui
 {
     const char *dots = strstr(text, "..");
     *from = *to = 0;
-    bool ok = dots ? (dots == text || parse_number(text, (size_t)(dots - text), from)) && (!dots[2] || parse_number(dots + 2, strlen(dots + 2), to))
-                   : parse_number(text, strlen(text), from);
+    bool ok;
+    if (dots)
+        ok = (dots == text || parse_number(text, (size_t)(dots - text), from)) &&
+             (!dots[2] || parse_number(dots + 2, strlen(dots + 2), to));
+    else
+        ok = parse_number(text, strlen(text), from);
     if (!dots)
         *to = *from;
     ok = ok && (!*to || *from <= *to) && (*from || *to);
@@ -241,8 +246,8 @@ static void what_of(const json_t *o, const char *type, char *out, size_t size)
     const char *from = !strcmp(type, "operator") ? text_of(o, "text") : text_of(o, "query");
     size_t n = 0;
     if (!strcmp(type, "tail")) {
-        snprintf(out, size, "ended %" JSON_INTEGER_FORMAT ", published %" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(o, "ended")),
-                 json_integer_value(json_object_get(o, "published")));
+        snprintf(out, size, "ended %" JSON_INTEGER_FORMAT ", published %" JSON_INTEGER_FORMAT,
+                 json_integer_value(json_object_get(o, "ended")), json_integer_value(json_object_get(o, "published")));
         return;
     }
     if (!strcmp(type, "epoch")) {
@@ -284,7 +289,8 @@ static q_rc print_line(void *ctx, q_slice json, q_err *err)
         snprintf(at, sizeof at, "%.19s%s", time, *time ? "Z" : "");
         if (c->printed == 0)
             put_header();
-        put_row((const char *const[]){ lsn, strcmp(type, "decision") ? type : text_of(o, "outcome"), seq, at, text_of(o, "bucket"), engines, text_of(o, "request_id"), what });
+        const char *record = strcmp(type, "decision") ? type : text_of(o, "outcome");
+        put_row((const char *const[]){ lsn, record, seq, at, text_of(o, "bucket"), engines, text_of(o, "request_id"), what });
     }
     c->printed++;
     json_decref(o);
@@ -439,14 +445,14 @@ static int verify(const call *c)
     if (rc != Q_OK)
         return failure(rc, &err);
     if (c->format == Q_FORMAT_JSON) {
-        json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I}", "good", 1, "records", (json_int_t)r.records, "decisions", (json_int_t)r.decisions,
-                              "open_transactions", (json_int_t)r.open_transactions, "bytes", (json_int_t)r.bytes);
+        json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I}", "good", 1, "records", (json_int_t)r.records, "decisions",
+                              (json_int_t)r.decisions, "open_transactions", (json_int_t)r.open_transactions, "bytes", (json_int_t)r.bytes);
         json_dumpf(o, stdout, JSON_COMPACT);
         fputc('\n', stdout);
         json_decref(o);
     } else {
-        printf("good: %" PRIu64 " records, %" PRIu64 " decisions, %" PRIu64 " not applied everywhere yet, %.1f MB, %.1f s\n", r.records, r.decisions,
-               r.open_transactions, (double)r.bytes / 1e6, seconds);
+        printf("good: %" PRIu64 " records, %" PRIu64 " decisions, %" PRIu64 " not applied everywhere yet, %.1f MB, %.1f s\n", r.records,
+               r.decisions, r.open_transactions, (double)r.bytes / 1e6, seconds);
     }
     return Q_EXIT_COMMITTED;
 }
