@@ -84,9 +84,11 @@ static q_rc take_snapshot(checker *c, q_pages_image *image, uint64_t *snapshot, 
 {
     q_pages_meta meta;
     q_rc rc = map_file(c->fd, image, err);
-    for (int slot = 0; slot < 2 && rc == Q_OK; slot++)
-        if (q_pages_read_meta(*image, slot, &meta, err) != Q_OK)
-            return Q_OK; /* no coordinator runs on that: the check tells more, without a snapshot */
+    bool sound = false;
+    for (int tries = 0; rc == Q_OK && !sound && tries < SNAPSHOT_TRIES; tries++) /* a commit may be writing one just now */
+        sound = q_pages_read_meta(*image, 0, &meta, err) == Q_OK && q_pages_read_meta(*image, 1, &meta, err) == Q_OK;
+    if (rc == Q_OK && !sound)
+        return Q_OK; /* no coordinator runs on that: the check tells more, without a snapshot */
     if (rc == Q_OK && !c->env)
         rc = open_reader(c, true, err);
     if (rc != Q_OK)
