@@ -191,8 +191,8 @@ static void summary(ingest *g)
 {
     double seconds = q_progress_seconds(&g->progress);
     if (g->format == Q_FORMAT_JSON) {
-        json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:f, s:s}", "rows", (json_int_t)g->rows, "committed", (json_int_t)g->committed, "refused",
-                              (json_int_t)g->refused, "messages", (json_int_t)g->messages, "seconds", seconds, "request_prefix",
+        json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:f, s:s}", "rows", (json_int_t)g->rows, "committed", (json_int_t)g->committed,
+                              "refused", (json_int_t)g->refused, "messages", (json_int_t)g->messages, "seconds", seconds, "request_prefix",
                               g->prefix);
         json_dumpf(o, stdout, JSON_COMPACT);
         json_decref(o);
