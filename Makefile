@@ -8,7 +8,7 @@ B       := build/$(VARIANT)
 GEN     := build/gen
 CC      ?= gcc
 
-MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j bus
+MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx bus
 DEPS_base             :=
 DEPS_schemas          := base
 DEPS_schemas/wire     := schemas $(DEPS_schemas)
@@ -20,8 +20,9 @@ DEPS_workers/embedded := workers $(DEPS_workers)
 DEPS_workers/postgres := workers $(DEPS_workers)
 DEPS_workers/mongo    := workers $(DEPS_workers)
 DEPS_workers/neo4j    := workers $(DEPS_workers)
+DEPS_workers/influx   := workers $(DEPS_workers)
 DEPS_bus              := base
-ALL_LIBS := bus workers/embedded workers/postgres workers/mongo workers/neo4j workers coordinator quantaql wal schemas/wire schemas base
+ALL_LIBS := bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CSTD   := -std=c17 -D_GNU_SOURCE

@@ -7,7 +7,7 @@
 #include "tests/contract/contract.h"
 
 /* An adapter's line goes here as soon as it exists. */
-static const q_engine_ops *const engines[] = { &q_engine_embedded, &q_engine_postgres, &q_engine_mongo, &q_engine_neo4j };
+static const q_engine_ops *const engines[] = { &q_engine_embedded, &q_engine_postgres, &q_engine_mongo, &q_engine_neo4j, &q_engine_influx };
 
 static const contract_case *const all_cases[] = { life_cases, part_cases, value_cases, read_cases, name_cases, metric_cases, crash_cases };
 static const char *const way_names[WAY_COUNT] = { "prepared", "redo", "reopened" };

@@ -2,7 +2,7 @@
 # by hand or by tests/engines: build/release/tests/contract/contract --engine postgres --as postgres --uri ...
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 CONTRACT_OBJ := $(CONTRACT_SRC:%.c=$(B)/obj/%.o)
-CONTRACT_LIBS := $(call libs,workers/embedded workers/postgres workers/mongo workers/neo4j $(DEPS_workers/embedded))
+CONTRACT_LIBS := $(call libs,workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx $(DEPS_workers/embedded))
 DEPFILES += $(CONTRACT_OBJ:.o=.d)
 
 $(B)/tests/contract/contract: $(CONTRACT_OBJ) $(CONTRACT_LIBS)
@@ -18,7 +18,7 @@ contract: $(B)/tests/contract/contract ## the engines' contract suite, for the e
 	  tail -1 $$dir/log; rm -rf $$dir; done
 
 # The adapters that there are, each against its server. Logs: build/contract-engines.
-CONTRACT_SERVERS := postgres mongo neo4j
+CONTRACT_SERVERS := postgres mongo neo4j influx
 
 .PHONY: contract-engines
 contract-engines: $(B)/tests/contract/contract ## the contract suite against the real servers, which it starts and ends
