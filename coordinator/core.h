@@ -56,7 +56,7 @@ typedef enum q_event_kind {
     Q_EV_REQUEST = 1,
     Q_EV_MESSAGE,     /* bytes of quanta.votes */
     Q_EV_PERSISTED,   /* the group that PERSIST named is durable */
-    Q_EV_PUBLISHED,   /* the broker has acknowledged a REPLY or EVENT: its token */
+    Q_EV_PUBLISHED,   /* the broker has acknowledged a REPLY, REPLY_STORED or PUBLISH: its token. Several may carry one token: each is said */
     Q_EV_TIMER        /* time has passed (also sent now and then when nothing happens) */
 } q_event_kind;
 
@@ -79,7 +79,8 @@ typedef enum q_effect_kind {
     Q_FX_SEND,        /* to quanta.work.<engine> or quanta.reads.<engine> */
     Q_FX_REPLY,       /* result to `topic`; then PUBLISHED(token) when token isn't 0 */
     Q_FX_REPLY_STORED,/* read the decision at `lsn` and publish its reply to `topic` under `key` (a duplicate request) */
-    Q_FX_PUBLISH,     /* a change event, a schema version or a dead letter to `topic`; then PUBLISHED(token) when token isn't 0 */
+    Q_FX_PUBLISH,     /* a change event, a schema version or a dead letter to `topic`; then PUBLISHED(token) when token isn't 0.
+                         bytes.ptr NULL: a null value (a compacted topic forgets the key) */
     Q_FX_PAUSE,       /* stop consuming requests */
     Q_FX_RESUME,
     Q_FX_TIMER,       /* say TIMER at `at_us` (monotonic) at the latest */
@@ -100,7 +101,8 @@ typedef struct q_effect {
     size_t op_count;
 } q_effect;
 
-/* A growing list; its memory belongs to it. Everything an effect points to is valid until q_effects_clear. */
+/* A growing list; its memory belongs to it. Everything an effect points to is valid until q_effects_clear; the operations of a PERSIST until
+ * its PERSISTED event. Once a list has run out of memory it is one FATAL for good. */
 typedef struct q_effects q_effects;
 q_effects *q_effects_new(void);
 void q_effects_free(q_effects *fx);
@@ -124,7 +126,8 @@ Q_CHECK q_rc q_core_begin(q_core *c, int64_t now_us, int64_t mono_us, q_effects 
 
 /* Where to start reading a partition: the offset after the low water; -1 when the partition is new. */
 int64_t q_core_position(const q_core *c, int32_t partition);
-/* B7: the hash of the last complete message of a partition, to be compared at start. false when there is none. */
+/* B7: the hash of the last complete message of a partition, to be compared at start with that of the message found there
+ * (q_positions_hash_message in coordinator/positions.h). false when there is none. */
 bool q_core_position_hash(const q_core *c, int32_t partition, int64_t *offset, uint8_t hash[16]);
 
 void q_core_step(q_core *c, const q_event *event, q_effects *fx);
@@ -143,6 +146,7 @@ typedef struct q_core_stats {
     uint64_t groups, group_records, lock_waits;
     uint64_t epoch, next_seq;
     uint32_t engines_ready;            /* mask: told the epoch and answering */
+    const char *engine_state[Q_EN_COUNT]; /* "ready", "not answering", "needs replay", "another cluster's", "not configured"; static */
     uint64_t memory_bytes;
 } q_core_stats;
 void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out);

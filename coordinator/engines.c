@@ -116,6 +116,8 @@ void q_core_state_came(q_core *c, const q_msg *m)
 /* Prepared transactions that a worker found: those that aren't alive and not committed are undone. */
 void q_core_asked(q_core *c, const q_msg *m)
 {
+    /* The key only chooses a partition; a name that is nobody's must not take a place among the routes. */
+    q_slice key = q_catalog_bucket(c->catalog, m->bucket) ? m->bucket : Q_SLICE_NONE;
     for (uint32_t i = 0; i < m->count; i++) {
         uint64_t seq = m->seqs[i];
         const q_txn *t = q_core_by_seq(c, seq);
@@ -123,7 +125,7 @@ void q_core_asked(q_core *c, const q_msg *m)
             continue; /* not ours */
         if (!t || (t->state == Q_TPS_APPLYING && !(t->unapplied >> m->engine & 1)))
             /* Aborted; or committed and applied here by its redo: this is a leftover, and committing it now could overwrite what came later. */
-            q_core_out_push(c, m->bucket, m->engine, Q_OUT_ABORT, seq);
+            q_core_out_push(c, key, m->engine, Q_OUT_ABORT, seq);
         else if (t->state == Q_TPS_APPLYING)
             q_core_out_push(c, t->bucket_name, m->engine, Q_OUT_COMMIT, seq);
         /* Otherwise it isn't decided yet. */

@@ -131,6 +131,21 @@ static void add(batch *b, uint64_t number)
         send(b);
 }
 
+static void forget_routes(q_core *c)
+{
+    for (size_t i = 0; c->routes && i < c->route_buckets; i++) {
+        for (q_route *r = c->routes[i], *next; r; r = next) {
+            next = r->chain;
+            for (int e = 0; e < Q_EN_COUNT; e++)
+                for (int k = 0; k < Q_OUT_COUNT; k++)
+                    free(r->out[e][k].at);
+            free(r);
+        }
+        c->routes[i] = NULL;
+    }
+    c->route_count = 0;
+}
+
 void q_core_out_flush(q_core *c)
 {
     if (!c->dirty)
@@ -157,18 +172,13 @@ void q_core_out_flush(q_core *c)
                 r->out[e][k].count = 0;
             }
     }
+    if (c->route_count > Q_ROUTES_MAX)
+        forget_routes(c);
 }
 
 void q_core_out_free(q_core *c)
 {
-    for (size_t i = 0; c->routes && i < c->route_buckets; i++)
-        for (q_route *r = c->routes[i], *next; r; r = next) {
-            next = r->chain;
-            for (int e = 0; e < Q_EN_COUNT; e++)
-                for (int k = 0; k < Q_OUT_COUNT; k++)
-                    free(r->out[e][k].at);
-            free(r);
-        }
+    forget_routes(c);
     free(c->routes);
     free(c->works);
     free(c->wire_reads);

@@ -25,6 +25,7 @@ enum {
     Q_READ_RESEND_FACTOR = 5,            /* a scan may take longer than a vote */
     Q_GROUP_SOFT_BYTES = 32 << 20,       /* a group takes no further decision beyond it */
     Q_MESSAGE_SOFT_BYTES = 512 * 1024,   /* a message takes no further transaction beyond it; Kafka's own maximum is 1 MB by default */
+    Q_ROUTES_MAX = 4 * Q_MAX_BUCKETS,    /* buckets come and go: then all that are idle are forgotten */
     Q_TRIM_RECORDS = 256,                /* so many records are given back at once */
     Q_DEAD_LETTER_BYTES = 64 * 1024,     /* of the message that couldn't be read */
     Q_SPARE_TXNS = 4096,                 /* kept for the next ones */
@@ -119,7 +120,7 @@ bool q_u64s_push(q_u64s *v, uint64_t n);
 
 typedef enum q_out { Q_OUT_COMMIT = 0, Q_OUT_ABORT, Q_OUT_PREPARE, Q_OUT_READ, Q_OUT_COUNT } q_out;
 
-typedef struct q_route { /* one bucket */
+typedef struct q_route { /* one bucket; freed only when nothing waits in any */
     struct q_route *chain, *next_dirty;
     bool dirty;
     q_u64s out[Q_EN_COUNT][Q_OUT_COUNT]; /* seqs; READ: tickets */

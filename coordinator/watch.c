@@ -4,6 +4,23 @@
 #include <assert.h>
 #include <string.h>
 
+static const char *engine_state(const q_engine_view *v)
+{
+    if (!v->exists)
+        return "not configured";
+    switch (v->phase) {
+    case Q_ENGINE_READY:
+        return "ready";
+    case Q_ENGINE_BEHIND:
+        return "needs replay";
+    case Q_ENGINE_FOREIGN:
+        return "another cluster's";
+    case Q_ENGINE_UNKNOWN:
+        break;
+    }
+    return "not answering";
+}
+
 void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out)
 {
     *out = c->stats;
@@ -20,6 +37,8 @@ void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out)
     out->epoch = c->epoch;
     out->next_seq = c->next_seq;
     out->engines_ready = c->ready;
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        out->engine_state[e] = engine_state(&c->engines[e]);
     out->memory_bytes = sizeof *c + c->arena_bytes + c->slab_bytes + q_locks_bytes(c->locks) + q_dedupe_bytes(c->dedupe) +
                         q_positions_bytes(c->positions) + q_tickets_bytes(&c->reads) + q_tickets_bytes(&c->answers) + c->groups[0].bytes.cap +
                         c->groups[1].bytes.cap + c->scratch.cap + c->scratch2.cap + q_arena_bytes(c->scratch_arena) +

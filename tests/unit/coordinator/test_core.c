@@ -495,6 +495,83 @@ static void who_needs_a_silent_engine_does_not_fill_the_core(void **state)
     world_free(w);
 }
 
+static void a_large_read_comes_in_parts(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    static char text[1000];
+    char big[401];
+    memset(big, 'x', 400);
+    big[400] = '\0';
+    for (int i = 0; i < 4000; i++) {
+        snprintf(text, sizeof text, "INSERT INTO item { id: \"%04d\", code: \"%s%04d\" };", i, big, i);
+        world_request r = world_make(w, 0, NULL, "");
+        r.value = q_arena_copy(w->arena, q_slice_cstr(text));
+        world_send(w, &r);
+        if (i % 50 == 0)
+            world_run(w);
+    }
+    world_run(w);
+    world_ask(w, "all", "SELECT id, code FROM item ORDER BY id;");
+    world_run(w);
+    size_t parts = 0, rows = 0;
+    for (const world_message *m; (m = world_reply_at(w, "all", parts)); parts++) {
+        char part[20];
+        snprintf(part, sizeof part, "\"part\":%zu,", parts + 1);
+        assert_true(world_says(m, part));
+        assert_in_range(m->bytes.len, 1000, 950000);
+        bool last = world_reply_at(w, "all", parts + 1) == NULL;
+        assert_int_equal(world_says(m, "\"last\":true"), last);
+        assert_int_equal(world_says(m, COMMITTED), last); /* they count once the last one says so */
+        for (size_t i = 0; i + 2 < m->bytes.len; i++)
+            rows += memcmp(m->bytes.ptr + i, "[\"", 2) == 0;
+    }
+    assert_in_range(parts, 2, 4);
+    assert_int_equal(rows, 4000);
+    world_pass(w, 500);
+    assert_int_equal(world_stats(w).in_flight, 0); /* each part was acknowledged */
+    world_free(w);
+}
+
+static void large_transactions_fill_a_group_and_the_next(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    world_pass(w, 500);
+    w->hold_log = true;
+    world_ask(w, "first", "INSERT INTO plain { id: \"0\" };");
+    world_run(w);
+    enum { N = 60, BYTES = 900000 };
+    static char ids[N][8];
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "L%d", i);
+        char *text = malloc(BYTES + 100);
+        int n = snprintf(text, 100, "INSERT INTO item { id: \"%d\", code: \"%d ", i, i);
+        memset(text + n, 'x', BYTES);
+        memcpy(text + n + BYTES, "\" };", 5);
+        world_request r = world_make(w, 0, ids[i], "");
+        r.value = q_slice_of(text, (size_t)n + BYTES + 4);
+        world_send(w, &r);
+        free(text);
+        world_run(w);
+    }
+    unsigned syncs = w->syncs;
+    size_t largest = 0;
+    while (w->ops) {
+        size_t bytes = 0;
+        for (size_t i = 0; i < w->op_count; i++)
+            bytes += w->ops[i].value.len;
+        largest = bytes > largest ? bytes : largest;
+        world_sync(w);
+        world_run(w);
+    }
+    assert_in_range(w->syncs - syncs, 3, 6);
+    assert_in_range(largest, 20000000, 40000000);
+    for (int i = 0; i < N; i++)
+        assert_replied(w, ids[i], COMMITTED);
+    world_free(w);
+}
+
 static void draining_leaves_new_requests_in_the_topic(void **state)
 {
     (void)state;
@@ -591,6 +668,8 @@ int main(void)
         cmocka_unit_test(change_events_carry_seq_and_index),
         cmocka_unit_test(a_full_core_pauses_and_goes_on),
         cmocka_unit_test(who_needs_a_silent_engine_does_not_fill_the_core),
+        cmocka_unit_test(a_large_read_comes_in_parts),
+        cmocka_unit_test(large_transactions_fill_a_group_and_the_next),
         cmocka_unit_test(draining_leaves_new_requests_in_the_topic),
         cmocka_unit_test(time_never_goes_back),
         cmocka_unit_test(operators_see_every_open_transaction),

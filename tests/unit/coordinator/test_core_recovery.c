@@ -289,6 +289,8 @@ static void an_engine_restored_from_an_old_copy_serves_nothing_while_others_do(v
     world_begin(w);
     world_pass(w, 3000);
     assert_false(w->fatal);
+    assert_string_equal(world_stats(w).engine_state[Q_EN_INFLUX], "needs replay");
+    assert_string_equal(world_stats(w).engine_state[Q_EN_MONGO], "ready");
     assert_int_equal(world_stats(w).engines_ready, 15 & ~Q_EN_BIT(Q_EN_INFLUX));
     world_ask(w, "q", "SELECT qty FROM item WHERE id = \"a\";");
     world_run(w);
@@ -309,6 +311,7 @@ static void an_engine_of_another_cluster_serves_nothing(void **state)
     world_begin(w);
     assert_false(w->fatal);
     assert_int_equal(world_stats(w).engines_ready & Q_EN_BIT(Q_EN_NEO4J), 0);
+    assert_string_equal(world_stats(w).engine_state[Q_EN_NEO4J], "another cluster's");
     world_free(w);
 }
 
@@ -385,6 +388,96 @@ static void records_that_nobody_needs_are_trimmed(void **state)
     world_run(w);
     assert_true(q_slice_eq(world_reply_at(w, "k899", 1)->bytes, world_reply(w, "k899")->bytes));
     assert_replied(w, "new", COMMITTED);
+    world_free(w);
+}
+
+static void a_dropped_bucket_is_gone_with_its_records(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    world_ask(w, "drop", "DROP BUCKET b CASCADE;");
+    world_run(w);
+    assert_replied(w, "drop", COMMITTED);
+    restart(w);
+    assert_null(q_catalog_bucket(q_core_catalog(w->core), Q_SLICE_LIT("b")));
+    for (size_t i = 0; i < w->entry_count; i++)
+        assert_false(w->entries[i].table == Q_LT_CATALOG && w->entries[i].live);
+    world_ask(w, "again", "CREATE BUCKET b;");
+    world_run(w);
+    assert_replied(w, "again", COMMITTED);
+    world_free(w);
+}
+
+static void a_unique_value_that_is_not_applied_yet_stays_taken(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    w->engines[Q_EN_POSTGRES].no_acks = true;
+    world_ask(w, "one", "INSERT INTO item { id: \"a\", code: \"unique\" };");
+    world_run(w);
+    assert_replied(w, "one", COMMITTED);
+    world_die(w);
+    w->engines[Q_EN_POSTGRES].no_acks = true;
+    world_begin(w);
+    unsigned before = w->engines[Q_EN_POSTGRES].prepares;
+    world_ask(w, "two", "INSERT INTO item { id: \"b\", code: \"unique\" };");
+    world_run(w);
+    assert_null(world_reply(w, "two"));
+    assert_int_equal(w->engines[Q_EN_POSTGRES].prepares, before); /* it waits for its lock */
+    w->engines[Q_EN_POSTGRES].no_acks = false;
+    world_pass(w, 1000);
+    assert_non_null(world_reply(w, "two"));
+    assert_true(w->engines[Q_EN_POSTGRES].prepares > before);
+    world_free(w);
+}
+
+static void ddl_that_is_not_applied_yet_keeps_its_record_locked(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    w->engines[Q_EN_POSTGRES].no_acks = true;
+    world_ask(w, "c", "CREATE RECORD fresh (id scalar string);");
+    world_run(w);
+    assert_replied(w, "c", COMMITTED);
+    restart(w);
+    world_ask(w, "i", "INSERT INTO fresh { id: \"a\" };");
+    world_ask(w, "o", "SELECT id FROM plain;");
+    world_run(w);
+    assert_null(world_reply(w, "i"));
+    assert_replied(w, "o", COMMITTED);
+    w->engines[Q_EN_POSTGRES].no_acks = false;
+    world_pass(w, 1000);
+    assert_replied(w, "i", COMMITTED);
+    world_free(w);
+}
+
+static void a_damaged_log_is_refused_with_its_place(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    q_err err = Q_ERR_INIT;
+    q_core *c = NULL;
+    static const char *const keys[] = { "epoch", "seq", "marks", "low" };
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(q_core_new(&w->config, &c, &err), Q_OK);
+        assert_int_equal(q_core_load(c, Q_LT_META, q_slice_cstr(keys[i]), Q_SLICE_LIT("short"), &err), Q_FAIL);
+        assert_non_null(strstr(err.message, keys[i]));
+        assert_int_equal(q_core_load(c, Q_LT_META, Q_SLICE_LIT("of a later version"), Q_SLICE_LIT("x"), &err), Q_OK);
+        q_core_free(c);
+    }
+    assert_int_equal(q_core_new(&w->config, &c, &err), Q_OK);
+    assert_int_equal(q_core_load(c, Q_LT_CATALOG, Q_SLICE_LIT("b/x"), Q_SLICE_LIT("no bucket"), &err), Q_FAIL);
+    assert_int_equal(q_core_load(c, Q_LT_POSITION, Q_SLICE_LIT("quanta.requests/0"), Q_SLICE_LIT("nothing"), &err), Q_FAIL);
+    assert_int_equal(q_core_record(c, 5, Q_SLICE_LIT("not a record"), &err), Q_FAIL);
+    assert_int_equal(q_core_record(c, 2, w->records[1], &err), Q_OK);
+    assert_int_equal(q_core_record(c, 2, w->records[1], &err), Q_FAIL); /* twice */
+    assert_int_equal(q_core_record(c, 1, w->records[0], &err), Q_FAIL); /* backwards */
+    q_core_free(c);
+    w->config.engines = Q_EN_BIT(Q_EN_POSTGRES); /* the catalog needs more */
+    world_die(w);
+    world_load(w);
+    assert_int_equal(q_core_begin(w->core, w->now_us, w->mono_us, w->fx, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, "b/item"));
     world_free(w);
 }
 
@@ -490,6 +583,10 @@ int main(void)
         cmocka_unit_test(positions_that_finish_out_of_order_survive_a_crash),
         cmocka_unit_test(the_catalog_survives_a_crash),
         cmocka_unit_test(records_that_nobody_needs_are_trimmed),
+        cmocka_unit_test(a_dropped_bucket_is_gone_with_its_records),
+        cmocka_unit_test(a_unique_value_that_is_not_applied_yet_stays_taken),
+        cmocka_unit_test(ddl_that_is_not_applied_yet_keeps_its_record_locked),
+        cmocka_unit_test(a_damaged_log_is_refused_with_its_place),
         cmocka_unit_test(a_clock_that_went_back_over_a_restart_does_not_take_time_back),
         cmocka_unit_test(votes_and_acks_of_an_earlier_life_mean_nothing),
         cmocka_unit_test(what_a_sweeper_finds_is_undone_committed_or_left),
