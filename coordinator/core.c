@@ -317,8 +317,11 @@ static void time_passed(q_core *c)
 static void pause_or_resume(q_core *c)
 {
     uint64_t n = c->stats.in_flight, bytes = c->in_flight_bytes;
-    bool full = n >= c->config.max_in_flight || bytes >= c->config.max_in_flight_bytes || q_dedupe_full(c->dedupe);
-    bool room = n <= (uint64_t)c->config.max_in_flight * 3 / 4 && bytes <= c->config.max_in_flight_bytes / 4 * 3 && !q_dedupe_full(c->dedupe);
+    /* Request ids can only be forgotten when those before them in the topic are complete: with none of them in flight (after a crash) to wait is
+     * to wait for ever. */
+    bool ids_full = n > 0 && q_dedupe_full(c->dedupe);
+    bool full = n >= c->config.max_in_flight || bytes >= c->config.max_in_flight_bytes || ids_full;
+    bool room = n <= (uint64_t)c->config.max_in_flight * 3 / 4 && bytes <= c->config.max_in_flight_bytes / 4 * 3 && !ids_full;
     if ((full || c->draining) && !c->paused) {
         c->paused = true;
         q_effects_add(c->fx, Q_FX_PAUSE);
