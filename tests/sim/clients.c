@@ -83,7 +83,7 @@ static void ask(client *k, const sim_txn *t)
     k->resends = 0;
     bool own_id = !sim_chance(&s->rng, 1, 16);
     produce(c, id, 0, own_id);
-    if (!own_id)
+    if (!own_id || c->w->forgetful)
         return;
     sim_after(s, sim_delay_us(&s->rng, RESEND_US), resend, k, 0, id);
     if (sim_chance(&s->rng, 1, 12))

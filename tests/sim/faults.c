@@ -162,6 +162,7 @@ void faults_start(world *w)
     qsort(plan->faults, plan->count, sizeof *plan->faults, by_after);
     w->max_in_flight = sim_chance(rng, 1, 4) ? 2 + (uint32_t)sim_below(rng, 6) : 64;
     w->seq_block = sim_chance(rng, 1, 3) ? 1 + (uint32_t)sim_below(rng, 40) : 4096;
+    w->forgetful = sim_chance(rng, 1, 8);
     w->net.drop = sim_chance(rng, 1, 2) ? (uint32_t)sim_below(rng, 400) : 0;
     w->net.twice = sim_chance(rng, 2, 3) ? (uint32_t)sim_below(rng, 600) : 0;
     w->net.late = sim_chance(rng, 2, 3) ? (uint32_t)sim_below(rng, 400) : 0;

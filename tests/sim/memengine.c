@@ -163,14 +163,15 @@ static void sync_now(mem_server *e)
     e->synced_below = e->applied_below;
 }
 
-static void take_lease(mem_session *c)
+/* False where the caller ended before those writes did: then it has no lease to act under. */
+static bool take_lease(mem_session *c)
 {
     mem_server *e = c->server;
-    if (e->lease && strcmp(e->lease, c->worker) == 0)
-        return;
-    e->lease = c->worker; /* the old token is refused from here on; its writes under way are waited out */
-    while (e->writes_under_way > 0 && pass(c, e->nap_us / 4 + 1) && e->s->task) {
-    }
+    e->lease = c->worker; /* the old token is refused from here on; its writes under way are waited out, also by who took it and was killed waiting */
+    while (e->writes_under_way > 0 && e->s->task)
+        if (!pass(c, e->nap_us / 4 + 1))
+            return false;
+    return true;
 }
 
 static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q_err *err)
@@ -185,8 +186,8 @@ static q_rc mem_fence(q_engine *engine, uint64_t epoch, q_engine_state *state, q
     if (epoch_refused(e, epoch))
         return lower_epoch(e, epoch, err);
     e->cluster = c->cluster;
-    if (e->id == Q_EN_INFLUX)
-        take_lease(c);
+    if (e->id == Q_EN_INFLUX && !take_lease(c))
+        return gone(e, err);
     if (c->life != e->life || c->ended)
         return gone(e, err);
     if (epoch > e->epoch) {
@@ -458,8 +459,8 @@ static q_rc commit_mongo(mem_session *c, uint64_t epoch, uint64_t below, const w
 static q_rc commit_influx(mem_session *c, uint64_t epoch, const work *all, size_t n, q_err *err)
 {
     mem_server *e = c->server;
-    if (!e->lease)
-        take_lease(c);
+    if (!e->lease && !take_lease(c))
+        return gone(e, err);
     if (strcmp(e->lease, c->worker) != 0) {
         q_err_set(err, Q_E_ENGINE_DOWN, "another worker holds the lease of influx");
         return Q_RETRY;

@@ -133,4 +133,4 @@ void run_seed(const sim_options *options, sim_verdict *out)
     world_fini(&w);
 }
 
-void sim_options_default(sim_options *o) { *o = (sim_options){ .requests = 330, .client_count = 10 }; }
+void sim_options_default(sim_options *o) { *o = (sim_options){ .requests = 355, .client_count = 10 }; }

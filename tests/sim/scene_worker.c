@@ -179,6 +179,33 @@ static void postgres_restored(scene *sc)
     scene_end(sc);
 }
 
+static void postgres_behind(scene *sc)
+{
+    world *w = sc->w;
+    mem_server *pg = w->servers[Q_EN_POSTGRES];
+    mem_image *before = mem_image_take(pg);
+    for (int i = 0; i < 6; i++)
+        scene_do(sc, both(i, 1));
+    scene_quiet(sc);
+    scene_for(sc, 200000);
+    node_set_restart(w->node, 0);
+    scene_crash(sc, CRASH_NOW);
+    mem_crash(pg);
+    mem_image_restore(pg, before);
+    mem_start(pg);
+    uint64_t writes = pg->applied_items, decisions = w->h.decisions.count;
+    w->h.tolerant = true;
+    node_start(w->node, false);
+    scene_for(sc, 2000000);
+    sim_identity *t = scene_do(sc, both(0, 1));
+    q_core_stats st;
+    q_core_get_stats(node_core(w->node), 0, &st);
+    scene_must(sc, !(st.engines_ready & Q_EN_BIT(Q_EN_POSTGRES)), "an engine below END's mark isn't ready");
+    scene_must(sc, scene_status(t) == ST_ABORTED && pg->applied_items == writes, "it serves nothing");
+    for (uint32_t i = (uint32_t)decisions; i < w->h.decisions.count; i++)
+        scene_must(sc, !((sim_decision *)w->h.decisions.at[i])->committed, "nothing commits on top of what is missing");
+}
+
 static void mongo_dies_in_a_batch(scene *sc)
 {
     world *w = sc->w;
@@ -254,6 +281,7 @@ const scenario worker_scenarios[] = {
     { "backend-outlives-worker", "a backend sleeps between check and PREPARE; worker and coordinator die", backend_asleep },
     { "fence-ends-sleeping-backend", "a second worker fences while the first one's backend sleeps", worker_asleep_in_backend },
     { "postgres-restored", "PostgreSQL restored from before a COMMIT PREPARED", postgres_restored },
+    { "postgres-behind", "PostgreSQL restored from before transactions that have ended", postgres_behind },
     { "mongo-dies-in-a-batch", "MongoDB dies with half of a batch written", mongo_dies_in_a_batch },
     { "engine-dead-for-minutes", "an engine dead for minutes with scans queued", engine_dead_for_minutes },
     { "committed-while-engine-is-dead", "a decided transaction waits for a dead engine; others go on", committed_while_engine_is_dead },

@@ -50,6 +50,7 @@ typedef struct world {
     uint64_t cluster;
     int64_t wall_us;                 /* wall clock minus simulated time: steps back now and then */
     uint32_t max_in_flight, seq_block; /* of the core: small in some seeds */
+    bool forgetful;                  /* request ids are remembered only as long as the topic may bring them back; clients don't repeat */
     bool healed;
     bool faults;                     /* the random ones */
     uint64_t worker_names;

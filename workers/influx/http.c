@@ -27,6 +27,11 @@ static q_rc server_error(long status, const char *text, const char *doing, q_err
         hint_credentials(err);
         return Q_FAIL;
     }
+    if (status == 404) {
+        q_err_set(err, Q_E_ENGINE_REFUSED, "influx: %s: %s (HTTP 404)", doing, text);
+        q_err_hint(err, "check engines.influx.uri and version (1: /write, 2: /api/v2/write) in quanta.yaml");
+        return Q_FAIL;
+    }
     bool refused = (status >= 400 && status < 500 && status != 408 && status != 429) || (status == 0 && strstr(text, "error parsing query"));
     q_err_set(err, refused ? Q_E_ENGINE_REFUSED : Q_E_ENGINE_DOWN, "influx: %s: %s (HTTP %ld)", doing, text, status);
     hint_limits(text, err);
@@ -50,6 +55,8 @@ static void error_text(q_slice body, char *out, size_t size)
         snprintf(out, size, "%s", text);
     else
         snprintf(out, size, "%.*s", (int)(body.len < size ? body.len : size - 1), body.ptr ? body.ptr : "");
+    for (size_t n = strlen(out); n && out[n - 1] == '\n'; n--)
+        out[n - 1] = '\0';
     json_decref(all);
 }
 

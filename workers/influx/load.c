@@ -161,7 +161,7 @@ static q_rc take_part(void *ctx, const char *name, const json_t *v, q_err *err)
 
 /* ---- asking ---- */
 
-static const char ask_state[] = "SELECT \"epoch\", \"cluster\", \"high\", \"below\" FROM \"engine\";";
+static const char ask_state[] = "SELECT MAX(\"epoch\"), MAX(\"cluster\"), MAX(\"high\"), MAX(\"below\") FROM \"engine\";";
 
 static void put_name_question(q_buf *out, const ix_names *k)
 {

@@ -13,7 +13,7 @@
 struct q_engine {
     mongoc_client_t *client; /* a session is used by one thread at a time, so it needs no pool */
     uint64_t cluster;
-    bool scans; /* FerretDB: only a filter that is one _id alone uses an index, and no update is a compare-and-set */
+    bool scans; /* FerretDB: every query reads the whole collection, fastest for one _id alone; and no update is a compare-and-set */
 };
 
 /* ---- values ---- */
