@@ -8,7 +8,7 @@ B       := build/$(VARIANT)
 GEN     := build/gen
 CC      ?= gcc
 
-MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx bus
+MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx bus cmd/config
 DEPS_base             :=
 DEPS_schemas          := base
 DEPS_schemas/wire     := schemas $(DEPS_schemas)
@@ -22,6 +22,7 @@ DEPS_workers/mongo    := workers $(DEPS_workers)
 DEPS_workers/neo4j    := workers $(DEPS_workers)
 DEPS_workers/influx   := workers $(DEPS_workers)
 DEPS_bus              := base
+DEPS_cmd/config       := schemas base
 ALL_LIBS := bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
@@ -36,6 +37,7 @@ CFLAGS_tsan    := -O1 -g -fsanitize=thread $(INSTRUMENTED)
 CFLAGS_cov     := -O0 -g --coverage -fprofile-update=atomic -DQ_TEST_BUILD
 CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -DQ_TEST_BUILD
 CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
+CFLAGS_failpoints := $(CFLAGS_release) -DQ_FAILPOINTS
 CFLAGS_VARIANT := $(CFLAGS_$(VARIANT))
 ifeq ($(VARIANT),fuzz)
 CC := clang
@@ -138,6 +140,6 @@ help: ## this list
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20 | sort
 
 clean: ## remove what was built
-	rm -rf build/release build/asan build/ubsan build/tsan build/cov build/fuzz build/mutants build/gen bin
+	rm -rf build/release build/asan build/ubsan build/tsan build/cov build/fuzz build/mutants build/failpoints build/gen bin
 
 -include $(DEPFILES)
