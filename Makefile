@@ -22,8 +22,9 @@ DEPS_workers/mongo    := workers $(DEPS_workers)
 DEPS_workers/neo4j    := workers $(DEPS_workers)
 DEPS_workers/influx   := workers $(DEPS_workers)
 DEPS_bus              := base
+DEPS_gateway          := schemas $(DEPS_schemas)
 DEPS_cmd/config       := schemas base
-ALL_LIBS := bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
+ALL_LIBS := gateway bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CSTD   := -std=c17 -D_GNU_SOURCE
@@ -44,7 +45,7 @@ CC := clang
 WARN := -Wall -Wextra -Wno-gnu -Werror
 endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
-LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -lmongoc-1.0 -lbson-1.0 -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lm -lpthread
+LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -lmongoc-1.0 -lbson-1.0 -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lcrypto -lz -lm -lpthread
 
 # V=1 shows the commands.
 ifeq ($(V),)

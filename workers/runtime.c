@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/failpoint.h"
 #include "base/say.h"
 
 enum {
@@ -101,17 +102,29 @@ static void take_effects(q_worker_runtime *rt, const q_worker_fx *fx)
     }
 }
 
+static void send_one(q_worker_runtime *rt, const q_worker_effect *e)
+{
+    q_msg_kind kind = q_msg_peek(e->bytes);
+    if ((kind == Q_M_VOTE && Q_FAILPOINT(VOTE_SENT_BEFORE)) || (kind == Q_M_ACK && Q_FAILPOINT(ACK_SENT_BEFORE)))
+        return;
+    rt->send(rt->ctx, e->key, e->bytes);
+    (void)((kind == Q_M_VOTE && Q_FAILPOINT(VOTE_SENT_AFTER)) || (kind == Q_M_ACK && Q_FAILPOINT(ACK_SENT_AFTER)));
+}
+
 /* Without the lock. */
 static void send_effects(q_worker_runtime *rt, q_worker_fx *fx)
 {
     for (size_t i = 0; i < fx->count; i++)
         if (fx->items[i].kind == Q_WFX_SEND)
-            rt->send(rt->ctx, fx->items[i].key, fx->items[i].bytes);
+            send_one(rt, &fx->items[i]);
     q_worker_fx_clear(fx);
 }
 
 void q_worker_runtime_message(q_worker_runtime *rt, q_slice bytes)
 {
+    q_msg_kind kind = q_msg_peek(bytes);
+    if ((kind == Q_M_PREPARE && Q_FAILPOINT(PREPARE_TAKEN_BEFORE)) || (kind == Q_M_COMMIT && Q_FAILPOINT(COMMIT_TAKEN_BEFORE)))
+        return;
     pthread_mutex_lock(&rt->message_lock);
     pthread_mutex_lock(&rt->lock);
     if (!rt->stopping) {
@@ -119,6 +132,7 @@ void q_worker_runtime_message(q_worker_runtime *rt, q_slice bytes)
         take_effects(rt, &rt->message_fx);
     }
     pthread_mutex_unlock(&rt->lock);
+    (void)((kind == Q_M_PREPARE && Q_FAILPOINT(PREPARE_TAKEN_AFTER)) || (kind == Q_M_COMMIT && Q_FAILPOINT(COMMIT_TAKEN_AFTER)));
     send_effects(rt, &rt->message_fx);
     pthread_mutex_unlock(&rt->message_lock);
 }
@@ -181,6 +195,25 @@ static bool connection_suspect(const q_job *job)
     return false;
 }
 
+static bool passed_before(q_job_kind kind)
+{
+    return (kind == Q_J_PREPARE && Q_FAILPOINT(ENGINE_PREPARE_BEFORE)) || (kind == Q_J_COMMIT && Q_FAILPOINT(ENGINE_APPLY_BEFORE)) ||
+           (kind == Q_J_ROLLBACK && Q_FAILPOINT(ROLLBACK_BEFORE)) || (kind == Q_J_FENCE && Q_FAILPOINT(FENCE_BEFORE));
+}
+
+static bool passed_after(q_job_kind kind)
+{
+    return (kind == Q_J_PREPARE && Q_FAILPOINT(ENGINE_PREPARE_AFTER)) || (kind == Q_J_COMMIT && Q_FAILPOINT(ENGINE_APPLY_AFTER)) ||
+           (kind == Q_J_ROLLBACK && Q_FAILPOINT(ROLLBACK_AFTER)) || (kind == Q_J_FENCE && Q_FAILPOINT(FENCE_AFTER));
+}
+
+static void fail_by_failpoint(q_job *job)
+{
+    q_err err = Q_ERR_INIT;
+    (void)q_err_set(&err, Q_E_ENGINE_DOWN, "a failpoint says that the engine can't be reached");
+    q_job_fail(job, Q_RETRY, &err);
+}
+
 static void run_job(lane *l, q_job *job)
 {
     q_worker_runtime *rt = l->rt;
@@ -190,7 +223,13 @@ static void run_job(lane *l, q_job *job)
         q_job_fail(job, Q_RETRY, &l->open_err);
         return;
     }
-    q_job_run(job, rt->ops, l->session);
+    if (passed_before(job->kind)) {
+        fail_by_failpoint(job);
+    } else {
+        q_job_run(job, rt->ops, l->session);
+        if (job->rc == Q_OK && passed_after(job->kind))
+            fail_by_failpoint(job);
+    }
     if (job->rc == Q_FATAL) {
         pthread_mutex_lock(&rt->lock);
         if (!rt->failed) {

@@ -1,5 +1,6 @@
 #include "cmd/host/coordinator_host.h"
 
+#include "base/failpoint.h"
 #include "base/metrics.h"
 #include "base/say.h"
 
@@ -162,6 +163,35 @@ static void fatal(q_host *h, q_slice reason)
         h->config.transport.fatal(h->config.transport.ctx, reason);
 }
 
+/* What a test may break: groups with decisions, and groups with ENDs or published marks. */
+static bool has_record(const q_log_op *ops, size_t n, q_rec_type type)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].kind == Q_LO_APPEND && ops[i].value.len >= Q_REC_HEADER_BYTES && ops[i].value.ptr[6] == (char)type)
+            return true;
+    return false;
+}
+
+static bool passed_sync(const q_log_op *ops, size_t n, bool after)
+{
+    bool end = has_record(ops, n, Q_REC_TAIL), decision = has_record(ops, n, Q_REC_DECISION);
+    if (after)
+        return (decision && Q_FAILPOINT(SYNC_AFTER)) || (end && Q_FAILPOINT(END_AFTER));
+    return (decision && Q_FAILPOINT(SYNC_BEFORE)) || (end && Q_FAILPOINT(END_BEFORE));
+}
+
+static q_rc commit_group(q_host *h, q_err *err)
+{
+    if (Q_FAILPOINTS_BUILT && passed_sync(h->log_ops, h->log_op_count, false)) {
+        (void)q_err_set(err, Q_E_INTERNAL, "a failpoint says that the disk refuses");
+        return Q_FATAL;
+    }
+    q_rc rc = h->log->ops->commit(h->log, h->log_ops, h->log_op_count, err);
+    if (Q_FAILPOINTS_BUILT && rc == Q_OK)
+        (void)passed_sync(h->log_ops, h->log_op_count, true);
+    return rc;
+}
+
 static void *log_main(void *arg)
 {
     q_host *h = arg;
@@ -175,7 +205,7 @@ static void *log_main(void *arg)
 
         q_err err = Q_ERR_INIT;
         int64_t began = q_mono_us();
-        q_rc rc = h->log->ops->commit(h->log, h->log_ops, h->log_op_count, &err);
+        q_rc rc = commit_group(h, &err);
         /* The log is full: nothing was written, so the group waits, and with it whatever it would tell. Room comes by a trim, or by an
          * operator who ends the process and gives the log more. */
         for (int64_t told = 0; rc == Q_RETRY && !atomic_load(&h->giving_up);) {
@@ -185,7 +215,7 @@ static void *log_main(void *arg)
             }
             struct timespec pause = { 0, 200 * 1000 * 1000 };
             nanosleep(&pause, NULL);
-            rc = h->log->ops->commit(h->log, h->log_ops, h->log_op_count, &err);
+            rc = commit_group(h, &err);
         }
         q_histogram_add(&h->sync_time, q_mono_us() - began);
         atomic_fetch_add(&h->commits, 1);
@@ -247,9 +277,13 @@ static void keep_unsent(q_host *h, const q_effect *fx)
 static bool publish(q_host *h, const q_effect *fx)
 {
     q_err err = Q_ERR_INIT;
+    if (fx->kind == Q_FX_REPLY)
+        (void)Q_FAILPOINT(REPLY_SENT_BEFORE);
     q_rc rc = h->config.transport.publish(h->config.transport.ctx, fx, &err);
     if (rc == Q_RETRY)
         return false;
+    if (fx->kind == Q_FX_REPLY)
+        (void)Q_FAILPOINT(REPLY_SENT_AFTER);
     if (rc != Q_OK) {
         /* It can never be delivered there (a topic name that the broker refuses): the outcome stands in the log. */
         q_say(Q_SAY_WARN, "a message to %.*s can't be delivered: %s", Q_SLICE_FMT(fx->topic), err.message);
@@ -304,6 +338,17 @@ static void reply_stored(q_host *h, const q_effect *fx)
     q_arena_free(arena);
 }
 
+static void send_work(q_host *h, const q_effect *fx)
+{
+    q_msg_kind what = q_msg_peek(fx->bytes);
+    if ((what == Q_M_PREPARE && Q_FAILPOINT(PREPARE_SENT_BEFORE)) || (what == Q_M_COMMIT && Q_FAILPOINT(COMMIT_SENT_BEFORE)) ||
+        (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_BEFORE)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_BEFORE)))
+        return;
+    h->config.transport.send(h->config.transport.ctx, fx->engine, fx->reads_lane, fx->key, fx->bytes);
+    (void)((what == Q_M_PREPARE && Q_FAILPOINT(PREPARE_SENT_AFTER)) || (what == Q_M_COMMIT && Q_FAILPOINT(COMMIT_SENT_AFTER)) ||
+           (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_AFTER)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_AFTER)));
+}
+
 static void carry_out(q_host *h)
 {
     for (size_t i = 0, n = q_effects_count(h->fx); i < n && !atomic_load(&h->failed); i++) {
@@ -318,7 +363,7 @@ static void carry_out(q_host *h)
             pthread_mutex_unlock(&h->log_lock);
             break;
         case Q_FX_SEND:
-            h->config.transport.send(h->config.transport.ctx, fx->engine, fx->reads_lane, fx->key, fx->bytes);
+            send_work(h, fx);
             break;
         case Q_FX_REPLY:
         case Q_FX_PUBLISH:
@@ -348,6 +393,15 @@ static void carry_out(q_host *h)
 
 /* ---- the core's thread ---- */
 
+static void step_message(q_host *h, q_event *ev)
+{
+    q_msg_kind what = q_msg_peek(ev->bytes);
+    if ((what == Q_M_VOTE && Q_FAILPOINT(VOTE_TAKEN_BEFORE)) || (what == Q_M_ACK && Q_FAILPOINT(ACK_TAKEN_BEFORE)))
+        return;
+    q_core_step(h->core, ev, h->fx);
+    (void)((what == Q_M_VOTE && Q_FAILPOINT(VOTE_TAKEN_AFTER)) || (what == Q_M_ACK && Q_FAILPOINT(ACK_TAKEN_AFTER)));
+}
+
 static void run_item(q_host *h, item *it, int64_t now_us, int64_t mono_us)
 {
     q_event ev = { .now_us = now_us, .mono_us = mono_us };
@@ -355,14 +409,16 @@ static void run_item(q_host *h, item *it, int64_t now_us, int64_t mono_us)
     case ITEM_REQUEST:
         ev.kind = Q_EV_REQUEST;
         ev.request = it->request;
+        (void)Q_FAILPOINT(REQUEST_BEFORE);
         q_core_step(h->core, &ev, h->fx);
+        (void)Q_FAILPOINT(REQUEST_AFTER);
         if (it->release)
             it->release(it->owner);
         break;
     case ITEM_MESSAGE:
         ev.kind = Q_EV_MESSAGE;
         ev.bytes = q_slice_of(it->owner, it->len);
-        q_core_step(h->core, &ev, h->fx);
+        step_message(h, &ev);
         free(it->owner);
         break;
     case ITEM_PUBLISHED:

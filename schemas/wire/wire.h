@@ -163,6 +163,11 @@ typedef struct q_msg {
     };
 } q_msg;
 
+/* Of a message as q_msg_encode writes it, without decoding it; 0 when it is none. */
+static inline q_msg_kind q_msg_peek(q_slice bytes)
+{
+    return bytes.len > 2 && (uint8_t)bytes.ptr[0] == 0x99 && bytes.ptr[2] > 0 && bytes.ptr[2] <= Q_M_ASK ? (q_msg_kind)bytes.ptr[2] : (q_msg_kind)0;
+}
 void q_msg_encode(const q_msg *m, q_buf *out);
 Q_CHECK q_rc q_msg_decode(q_arena *arena, q_slice bytes, q_msg *out, q_err *err);
 

@@ -1,6 +1,7 @@
 /* Prepare and commit. A prepare checks and writes nothing. A commit looks up the states of all that it writes, decides by workers/rules.h in
  * memory, and then sends, in this order: DELETE of the points of ended lives, the points, the states with the marks. The states come last, so
  * that what a state tells is there; what was cut off before them is done again, with the same effect. */
+#include "base/failpoint.h"
 #include "workers/influx/internal.h"
 
 #include <inttypes.h>
@@ -279,6 +280,8 @@ static q_rc flush(batch *b, const marks *m, q_err *err)
         rc = delete_ended(b, err);
     if (rc == Q_OK)
         rc = write_points(b, &lines, err);
+    if (rc == Q_OK && Q_FAILPOINT(ENGINE_APPLY_MID))
+        rc = q_err_set(err, Q_E_ENGINE_DOWN, "a failpoint says that the engine can't be reached");
     if (rc == Q_OK)
         rc = write_states(b, &known, m, &lines, err);
     q_buf_free(&lines);

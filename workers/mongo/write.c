@@ -1,6 +1,7 @@
 /* Prepare and commit. A prepare checks and writes nothing. A commit inserts what is new without looking, reads what is stored of the other
  * keys, decides by workers/rules.h, and writes with one bulk per collection. Each update's filter has the seq check again where the server
  * compares and sets atomically: a zombie's late write meets it there. */
+#include "base/failpoint.h"
 #include "workers/mongo/internal.h"
 
 #include <stdio.h>
@@ -405,6 +406,8 @@ q_rc mg_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, cons
         rc = flush(e, arena, epoch, list, count, err);
     if (rc == Q_OK && !checked)
         rc = mg_check_epoch(e, epoch, err);
+    if (rc == Q_OK && Q_FAILPOINT(ENGINE_APPLY_MID))
+        rc = q_err_set(err, Q_E_ENGINE_DOWN, "a failpoint says that the engine can't be reached");
     return rc == Q_OK ? mg_store_marks(e, high, below, err) : rc;
 }
 

@@ -4,6 +4,7 @@
  * stored _q_seq is lower, in the statement that writes it (a statement that meets nothing divides by zero, which ends the unit), PREPARE
  * TRANSACTION; that is the YES. COMMIT PREPARED carries a decision out; a gid that isn't there is no success: the redo is applied under
  * the seq check. Why a unit failed is looked up afterwards: the common case asks nothing. */
+#include "base/failpoint.h"
 #include "base/sabotage.h"
 #include "workers/postgres/internal.h"
 #include "workers/rules.h"
@@ -537,6 +538,8 @@ q_rc pg_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, cons
     }
     if (rc == Q_OK)
         rc = pg_run(e, arena, units, n, true, err);
+    if (rc == Q_OK && Q_FAILPOINT(ENGINE_APPLY_MID))
+        return q_err_set(err, Q_E_ENGINE_DOWN, "a failpoint says that the engine can't be reached");
     uint64_t *epochs = NULL, *seqs = NULL;
     size_t prepared = 0;
     bool listed = false;
