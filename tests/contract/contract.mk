@@ -25,3 +25,6 @@ contract-engines: $(B)/tests/contract/contract ## the contract suite against the
 	@mkdir -p build/contract-engines
 	$(Q)tests/engines/engines run $(CONTRACT_SERVERS) --dir build/contract-engines/servers -- \
 	  tests/contract/servers $< build/contract-engines $(CONTRACT_SERVERS)
+
+.PHONY: test-contract-engines
+test-contract-engines: contract-engines ## the same, as a part of make test
