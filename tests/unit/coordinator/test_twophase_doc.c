@@ -159,6 +159,35 @@ static void every_unit_test_that_it_names_exists(void **state)
     free(doc);
 }
 
+/* Each word of `text` that begins after `mark` and is made of `of`, in `table`, between these. */
+static unsigned each_is_in(const char *text, const char *mark, const char *of, const char *table, const char *before, const char *after)
+{
+    unsigned found = 0;
+    for (const char *at = text; (at = strstr(at, mark)); found++) {
+        char wanted[120];
+        at += strlen(mark);
+        snprintf(wanted, sizeof wanted, "%s%.*s%s", before, (int)strspn(at, of), at, after);
+        if (!strstr(table, wanted))
+            fail_msg("docs/model/README.md has no line for %s", wanted);
+    }
+    return found;
+}
+
+static void each_sabotage_of_the_model_has_its_mutant(void **state)
+{
+    (void)state;
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz-,", upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    char *doc = slurp("docs/model/README.md"), *run = slurp("docs/model/run"), *ours = slurp("base/sabotage.h"), *engines = slurp("tests/sim/memengine.h");
+    assert_true(each_is_in(run, "$m S:", lower, doc, "S:", "`") + each_is_in(run, "$m R:", lower, doc, "R:", "`") >= 19);
+    assert_true(each_is_in(run, "$m 1pc-S:", lower, doc, "1pc-S:", "`") + each_is_in(run, "$m 1pc-R:", lower, doc, "1pc-R:", "`") >= 6);
+    assert_int_equal(each_is_in(strstr(ours, "#define Q_SABOTAGES"), "    X(", upper, doc, "| ", " |"), Q_SABOTAGE_COUNT);
+    assert_true(each_is_in(strstr(engines, "#define MEM_SABOTAGES"), "    X(", upper, doc, "| ", " |") >= 4);
+    free(doc);
+    free(run);
+    free(ours);
+    free(engines);
+}
+
 static void every_state_can_be_reached_and_left(void **state)
 {
     (void)state;
@@ -198,6 +227,7 @@ int main(void)
         cmocka_unit_test(every_mutant_is_in_the_document_and_every_named_one_exists),
         cmocka_unit_test(every_scenario_that_it_names_exists),
         cmocka_unit_test(every_unit_test_that_it_names_exists),
+        cmocka_unit_test(each_sabotage_of_the_model_has_its_mutant),
         cmocka_unit_test(every_state_can_be_reached_and_left),
         cmocka_unit_test(what_has_a_seq_is_never_told_before_it_is_durable),
     };
