@@ -7,6 +7,7 @@
 #include "bus/kafka.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/options.h"
+#include "cmd/gateway/gateway.h"
 #include "cmd/host/admin.h"
 #include "cmd/host/coordinator_host.h"
 #include "cmd/host/intake.h"
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 enum { REQUEST_PARTITIONS = 4, STOP_MS = 10000 };
+static const char REPLIES[] = "quanta.reply.http";
 static const uint64_t LOG_MAX_BYTES = 64ull << 30; /* address space; the disk is used as it fills */
 
 typedef struct dev {
@@ -35,7 +37,7 @@ typedef struct dev {
     q_producer *producer;
     q_intake *intake;
     q_source *source;
-    q_admin *admin;
+    q_gateway *gateway;
     pthread_t main_thread;
     const char *volatile ended; /* why it can't go on; NULL while it can */
 } dev;
@@ -123,7 +125,7 @@ static q_rc start_broker(dev *d, q_err *err)
 {
     static const struct { const char *name; int partitions; } topics[] = {
         { "quanta.requests", REQUEST_PARTITIONS }, { "quanta.results", 1 }, { "quanta.dlq", 1 },
-        { "quanta.schemas", 1 }, { "quanta.ingest", 1 },
+        { "quanta.schemas", 1 }, { "quanta.ingest", 1 }, { REPLIES, 1 },
     };
     q_rc rc = q_broker_start(&d->broker, err);
     for (size_t i = 0; rc == Q_OK && i < sizeof topics / sizeof topics[0]; i++)
@@ -135,7 +137,7 @@ static q_rc open_coordinator(dev *d, const char *log_dir, q_err *err)
 {
     q_host_config config = { .log_dir = log_dir, .log_max_bytes = LOG_MAX_BYTES, .new_broker = true };
     q_operate_defaults(&config.core);
-    config.transport = (q_host_transport){ send_work, publish, pause_requests, host_fatal, d };
+    config.transport = (q_host_transport){ .send = send_work, .publish = publish, .pause = pause_requests, .fatal = host_fatal, .ctx = d };
     return q_host_open(&config, &d->host, err);
 }
 
@@ -154,6 +156,17 @@ static q_rc start_workers(dev *d, q_err *err)
             rc = q_worker_runtime_start(&q_engine_embedded, &engine, &worker, worker_said, d, &d->workers[e], err);
     }
     return rc;
+}
+
+/* HTTP: the gateway's routes, and on the same port what every program serves to operators. */
+static q_rc start_gateway(dev *d, const q_kafka_config *kafka, q_err *err)
+{
+    q_gateway_config g = {
+        .server = { .host = "127.0.0.1", .port = d->http_port, .admin = answer, .admin_ctx = d, .admin_paths = true },
+        .exchange = { .kafka = *kafka, .requests = "quanta.requests", .replies = REPLIES },
+    };
+    g.exchange.kafka.fetch_wait_max_ms = 1;
+    return q_gateway_start(&g, &d->gateway, err);
 }
 
 static q_rc start(dev *d, q_err *err)
@@ -184,14 +197,14 @@ static q_rc start(dev *d, q_err *err)
     if (rc == Q_OK)
         rc = q_source_start(&kafka, &source, 5000, &d->source, err);
     if (rc == Q_OK)
-        rc = q_admin_start("127.0.0.1", d->http_port, answer, d, &d->admin, err);
+        rc = start_gateway(d, &kafka, err);
     return rc;
 }
 
 /* The host first: it lets go of every message, which belong to the source, and takes no more posts from those that stop after it. */
 static void stop(dev *d)
 {
-    q_admin_stop(d->admin);
+    q_gateway_stop(d->gateway, STOP_MS);
     q_host_stop(d->host, STOP_MS);
     q_source_stop(d->source);
     q_intake_stop(d->intake);
@@ -221,7 +234,7 @@ static q_rc write_ready(const char *path, const char *line, q_err *err)
 static q_rc announce(dev *d, q_err *err)
 {
     char line[512], path[PATH_MAX];
-    snprintf(line, sizeof line, "ready bootstrap=%s http=127.0.0.1:%u\n", q_broker_bootstrap(d->broker), q_admin_port(d->admin));
+    snprintf(line, sizeof line, "ready bootstrap=%s http=127.0.0.1:%u\n", q_broker_bootstrap(d->broker), q_gateway_port(d->gateway));
     snprintf(path, sizeof path, "%s/ready", d->dir);
     q_rc rc = write_ready(path, line, err);
     if (rc == Q_OK)
@@ -240,7 +253,7 @@ static void help(FILE *to)
           "coordinator, four embedded engines, HTTP. Prints `ready bootstrap=HOST:PORT http=HOST:PORT` when clients are welcome\n"
           "and writes the same line to DIR/ready. Ends cleanly on SIGTERM or Ctrl-C.\n\n"
           "  --dir DIR         where everything is kept\n"
-          "  --http-port PORT  of /health, /metrics and the operators' questions (default 0: any free one)\n",
+          "  --http-port PORT  of the HTTP interface, /health and /metrics (default 0: any free one)\n",
           to);
 }
 
