@@ -92,6 +92,7 @@ typedef struct q_effect {
     q_effect_kind kind;
     q_engine_id engine;  /* SEND */
     bool reads_lane;     /* SEND */
+    bool to_all;         /* SEND: every worker of the engine must hear it, whatever the key: a FENCE */
     q_slice topic, key, bytes;
     q_slice type;        /* REPLY: content type */
     q_slice request_id;  /* REPLY: header */

@@ -19,6 +19,7 @@ void q_core_fence(q_core *c, q_engine_id e)
     }
     q_effect *fx = q_effects_add(c->fx, Q_FX_SEND);
     fx->engine = e;
+    fx->to_all = true;
     fx->key = q_slice_cstr(q_engine_name(e));
     fx->bytes = q_buf_slice(out);
     int64_t first = (int64_t)c->config.resend_ms * 1000;

@@ -142,6 +142,10 @@ bool q_host_ask(q_host *h, void (*call)(void *ctx, q_core *core, int64_t mono_us
 {
     ask a = { .call = call, .ctx = ctx };
     item it = { .kind = ITEM_ASK, .ask = &a };
+    if (!h->running && !h->stopped) { /* before q_host_run: nobody else has the core */
+        call(ctx, h->core, q_mono_us());
+        return true;
+    }
     if (!push(h, &it))
         return false;
     pthread_mutex_lock(&h->inbox_lock);
@@ -344,7 +348,10 @@ static void send_work(q_host *h, const q_effect *fx)
     if ((what == Q_M_PREPARE && Q_FAILPOINT(PREPARE_SENT_BEFORE)) || (what == Q_M_COMMIT && Q_FAILPOINT(COMMIT_SENT_BEFORE)) ||
         (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_BEFORE)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_BEFORE)))
         return;
-    h->config.transport.send(h->config.transport.ctx, fx->engine, fx->reads_lane, fx->key, fx->bytes);
+    if (fx->to_all && h->config.transport.send_all)
+        h->config.transport.send_all(h->config.transport.ctx, fx->engine, fx->bytes);
+    else
+        h->config.transport.send(h->config.transport.ctx, fx->engine, fx->reads_lane, fx->key, fx->bytes);
     (void)((what == Q_M_PREPARE && Q_FAILPOINT(PREPARE_SENT_AFTER)) || (what == Q_M_COMMIT && Q_FAILPOINT(COMMIT_SENT_AFTER)) ||
            (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_AFTER)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_AFTER)));
 }

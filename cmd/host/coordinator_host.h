@@ -12,6 +12,8 @@ typedef struct q_host q_host;
 typedef struct q_host_transport {
     /* All are called on the core's thread and must not block for long. What they are given is valid during the call only. */
     void (*send)(void *ctx, q_engine_id engine, bool reads_lane, q_slice key, q_slice bytes);
+    /* What every worker of the engine must hear (a FENCE). NULL: `send` reaches them all. */
+    void (*send_all)(void *ctx, q_engine_id engine, q_slice bytes);
     /* Then q_host_published(token) when it was acknowledged and token isn't 0. Q_RETRY: try again later; Q_FAIL: it can never be sent. */
     q_rc (*publish)(void *ctx, const q_effect *message, q_err *err);
     void (*pause)(void *ctx, bool paused);
@@ -43,7 +45,7 @@ void q_host_published(q_host *h, uint64_t token);
 /* Where to start a partition; any time after start, from any thread. */
 int64_t q_host_position(q_host *h, int32_t partition);
 
-/* Runs `ask` on the core's thread and waits for it. false when the host has stopped. */
+/* Runs `ask` on the core's thread and waits for it; before q_host_run at once. false when the host has stopped. */
 bool q_host_ask(q_host *h, void (*ask)(void *ctx, q_core *core, int64_t mono_us), void *ctx);
 uint64_t q_host_cluster(const q_host *h);
 q_log *q_host_log(q_host *h);
