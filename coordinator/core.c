@@ -238,6 +238,7 @@ void q_core_free(q_core *c)
     q_core_txns_free_all(c);
     q_core_out_free(c);
     q_core_group_free_all(c);
+    q_core_replay_free(c);
     q_locks_free(c->locks);
     q_dedupe_free(c->dedupe);
     q_positions_free(c->positions);
@@ -282,6 +283,9 @@ static void message(q_core *c, q_slice bytes)
     case Q_M_ACK:
         for (uint32_t i = 0; i < m.count; i++)
             q_core_ack_came(c, m.engine, m.seqs[i]);
+        if (q_core_replay_active(c))
+            for (uint32_t i = 0; i < m.count; i++)
+                q_core_replay_acked(c, m.engine, m.seqs[i]);
         break;
     case Q_M_ROWS:
         for (uint32_t i = 0; i < m.count; i++)
@@ -301,6 +305,10 @@ static void time_passed(q_core *c)
     for (q_timer *timer; (timer = q_timers_due(&c->timers, c->mono_us));) {
         if (timer == &c->tail_timer) {
             c->tail_due = true;
+            continue;
+        }
+        if (timer == &c->replay.timer) {
+            q_core_replay_timer(c);
             continue;
         }
         bool engine = false;
@@ -360,6 +368,9 @@ void q_core_step(q_core *c, const q_event *ev, q_effects *fx)
     case Q_EV_TIMER:
         time_passed(c);
         break;
+    case Q_EV_REPLAY:
+        q_core_replay_came(c, ev->replay);
+        break;
     }
     c->fx = NULL;
 }
@@ -370,6 +381,7 @@ void q_core_flush(q_core *c, q_effects *fx)
         return;
     c->fx = fx;
     q_core_silent_engines(c);
+    q_core_replay_flush(c);
     q_core_out_flush(c);
     q_core_group_flush(c);
     pause_or_resume(c);

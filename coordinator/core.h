@@ -5,7 +5,7 @@
 #ifndef Q_COORDINATOR_CORE_H
 #define Q_COORDINATOR_CORE_H
 
-#include "wal/log.h"
+#include "wal/replay.h"
 
 typedef struct q_core q_core;
 
@@ -57,8 +57,17 @@ typedef enum q_event_kind {
     Q_EV_MESSAGE,     /* bytes of quanta.votes */
     Q_EV_PERSISTED,   /* the group that PERSIST named is durable */
     Q_EV_PUBLISHED,   /* the broker has acknowledged a REPLY, REPLY_STORED or PUBLISH: its token. Several may carry one token: each is said */
-    Q_EV_TIMER        /* time has passed (also sent now and then when nothing happens) */
+    Q_EV_TIMER,       /* time has passed (also sent now and then when nothing happens) */
+    Q_EV_REPLAY       /* what REPLAY asked for: a batch of redo, the end, or why there is none */
 } q_event_kind;
+
+typedef struct q_replay_event { /* borrowed for the step */
+    uint64_t id;                  /* of the order */
+    const q_replay_batch *batch;  /* or NULL */
+    bool end;
+    q_slice error;                /* not empty: it can't be read, for this reason */
+    q_replay_progress progress;
+} q_replay_event;
 
 typedef struct q_event {
     q_event_kind kind;
@@ -69,6 +78,7 @@ typedef struct q_event {
         q_slice bytes;     /* MESSAGE */
         uint64_t group;    /* PERSISTED */
         uint64_t token;    /* PUBLISHED */
+        const q_replay_event *replay;
     };
 } q_event;
 
@@ -85,8 +95,22 @@ typedef enum q_effect_kind {
     Q_FX_RESUME,
     Q_FX_TIMER,       /* say TIMER at `at_us` (monotonic) at the latest */
     Q_FX_LOG,         /* a line for the log: text in bytes */
+    Q_FX_REPLAY,      /* read redo from the log and its segments (wal/replay.h), and say REPLAY */
     Q_FX_FATAL        /* end the process; no outcome may leave any more: reason in bytes */
 } q_effect_kind;
+
+typedef enum q_replay_order_kind {
+    Q_RO_START = 1,   /* open it, and say the first batch */
+    Q_RO_MORE,        /* say the next batch, or the end */
+    Q_RO_STOP         /* it isn't wanted any more */
+} q_replay_order_kind;
+
+typedef struct q_replay_order {
+    q_replay_order_kind kind;
+    uint64_t id;          /* the same from START to the end */
+    q_replay_spec spec;   /* its slices live for the call */
+    uint64_t below;       /* the engine has all transactions below it: what the log lacks must be below that */
+} q_replay_order;
 
 typedef struct q_effect {
     q_effect_kind kind;
@@ -99,6 +123,7 @@ typedef struct q_effect {
     uint64_t token, group, lsn;
     int64_t at_us;
     const q_log_op *ops; /* PERSIST */
+    const q_replay_order *replay;
     size_t op_count;
 } q_effect;
 
@@ -153,6 +178,12 @@ typedef struct q_core_stats {
 void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out);
 /* The current catalog, borrowed until the next step. */
 const q_catalog *q_core_catalog(const q_core *c);
+/* `quanta wal replay`: brings an engine up to date from the log; engine, bucket, record, from, to and until_us of `wanted` count, and are copied.
+ * An engine that is below END's mark is caught up as a whole and serves then. Starts at the next flush. Q_FAIL: why it can't be. */
+Q_CHECK q_rc q_core_replay_start(q_core *c, const q_replay_spec *wanted, bool from_given, uint64_t *id, q_err *err);
+void q_core_replay_cancel(q_core *c);
+/* How far it is, or how the last one ended: one JSON object and a line end. */
+void q_core_replay_status(const q_core *c, int64_t mono_us, q_buf *out);
 /* One JSON object a line per open transaction: txid, seq, state, since, engines still missing, whom it waits for. */
 void q_core_list_txns(const q_core *c, int64_t mono_us, bool stuck_only, q_buf *out);
 

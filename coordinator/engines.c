@@ -102,8 +102,8 @@ void q_core_state_came(q_core *c, const q_msg *m)
         return;
     }
     v->state = *s;
-    if (v->phase == Q_ENGINE_READY)
-        return;
+    if (v->phase == Q_ENGINE_READY || q_core_replay_catches_up(c, m->engine))
+        return; /* what it says while it is being replayed may be before the last batch */
     if (s->applied_high < v->ended_high) {
         /* It was restored from a backup: what it has lost must be replayed first (B8). */
         hold_off(c, m->engine, Q_ENGINE_BEHIND, "needs replay: it has lost what it had applied", s->applied_high, v->ended_high);

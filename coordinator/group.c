@@ -326,6 +326,8 @@ static bool may_return(const void *ctx, int32_t partition, int64_t offset)
 /* Records below the oldest that is open, unpublished or kept for its reply go. */
 static void trim(q_core *c, q_group *g)
 {
+    if (q_core_replay_active(c))
+        return; /* it reads them */
     q_dedupe_evict(c->dedupe, c->last_time_us > c->now_us ? c->last_time_us : c->now_us, may_return, c);
     uint64_t low = c->first_open ? c->first_open->lsn : c->next_lsn, kept = q_dedupe_first_lsn(c->dedupe);
     low = kept < low ? kept : low;

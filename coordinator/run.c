@@ -18,6 +18,10 @@ void q_core_grants(q_core *c)
         return; /* the loop that is running takes these too */
     c->granting = true;
     while (q_locks_next_granted(c->locks, &granted)) {
+        if (q_core_replay_owns(c, granted)) {
+            q_core_replay_granted(c);
+            continue;
+        }
         q_txn *t = (q_txn *)(uintptr_t)granted;
         bool again = t->behind_ddl || stale(c, t);
         t->behind_ddl = false;

@@ -161,7 +161,36 @@ typedef struct q_engine_view {
     int64_t asked_us;           /* since when something that needs an answer is out and nothing was heard; 0: nothing is */
     int64_t unready_us;         /* since when it isn't ready */
     uint64_t ended_high;        /* the highest seq of an ended transaction that it took part in */
+    bool replayed;              /* in this life: redo of old transactions may still be on its way to it */
 } q_engine_view;
+
+/* ---- replay.c ---- */
+
+typedef enum q_replay_phase { Q_RP_IDLE = 0, Q_RP_NEXT_TYPE, Q_RP_LOCKING, Q_RP_READING, Q_RP_SENDING } q_replay_phase;
+
+typedef struct q_replay_type { struct q_replay_type *next; q_slice bucket, record; } q_replay_type;
+
+typedef struct q_replaying {
+    q_replay_phase phase;
+    uint64_t id;
+    bool whole;                 /* the engine serves nothing until it is caught up; else type by type, under locks */
+    bool locked, reading, cancelled;
+    q_arena *arena, *batch;     /* of the replay; of the batch that is out */
+    q_replay_spec spec;         /* of what is being read */
+    uint64_t below;
+    q_replay_type *types, **types_end;
+    uint32_t type_at, type_count;
+    q_replay_order order;
+    q_txn_work *works;          /* by seq */
+    bool *acked;
+    uint32_t count, missing;
+    q_slice batch_bucket;
+    uint64_t batch_items;
+    q_timer timer;
+    int64_t backoff_us, since_us, ended_us;
+    uint64_t items, applied, records, records_total;
+    char error[320];
+} q_replaying;
 
 typedef enum q_life { Q_LIFE_LOADING = 0, Q_LIFE_BEGINNING, Q_LIFE_SERVING } q_life;
 
@@ -227,6 +256,9 @@ struct q_core {
 
     q_engine_view engines[Q_EN_COUNT];
     uint32_t ready;             /* mask */
+
+    q_replaying replay;
+    uint64_t replay_ids;
 
     uint64_t in_flight_bytes;
     uint64_t slab_bytes;
@@ -334,6 +366,20 @@ void q_core_send_aborts(q_core *c, q_txn *t);
 void q_core_out_push(q_core *c, q_slice bucket, q_engine_id engine, q_out kind, uint64_t number);
 void q_core_out_flush(q_core *c);
 void q_core_out_free(q_core *c);
+
+/* replay.c */
+bool q_core_replay_active(const q_core *c);
+bool q_core_replay_owns(const q_core *c, uint64_t locker); /* in the lock tables */
+bool q_core_replay_catches_up(const q_core *c, q_engine_id e);
+void q_core_replay_granted(q_core *c);
+void q_core_replay_came(q_core *c, const q_replay_event *ev);
+void q_core_replay_acked(q_core *c, q_engine_id engine, uint64_t seq);
+void q_core_replay_timer(q_core *c);
+void q_core_replay_flush(q_core *c);
+void q_core_replay_free(q_core *c);
+
+/* watch.c */
+const char *q_core_engine_state(const q_core *c, q_engine_id e);
 
 /* recover.c */
 void q_core_recovered_ready(q_core *c);

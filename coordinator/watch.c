@@ -4,15 +4,16 @@
 #include <assert.h>
 #include <string.h>
 
-static const char *engine_state(const q_engine_view *v)
+const char *q_core_engine_state(const q_core *c, q_engine_id e)
 {
+    const q_engine_view *v = &c->engines[e];
     if (!v->exists)
         return "not configured";
     switch (v->phase) {
     case Q_ENGINE_READY:
         return "ready";
     case Q_ENGINE_BEHIND:
-        return "needs replay";
+        return q_core_replay_catches_up(c, e) ? "being replayed" : "needs replay";
     case Q_ENGINE_FOREIGN:
         return "another cluster's";
     case Q_ENGINE_UNKNOWN:
@@ -38,7 +39,7 @@ void q_core_get_stats(const q_core *c, int64_t mono_us, q_core_stats *out)
     out->next_seq = c->next_seq;
     out->engines_ready = c->ready;
     for (int e = 0; e < Q_EN_COUNT; e++)
-        out->engine_state[e] = engine_state(&c->engines[e]);
+        out->engine_state[e] = q_core_engine_state(c, (q_engine_id)e);
     out->memory_bytes = sizeof *c + c->arena_bytes + c->slab_bytes + q_locks_bytes(c->locks) + q_dedupe_bytes(c->dedupe) +
                         q_positions_bytes(c->positions) + q_tickets_bytes(&c->reads) + q_tickets_bytes(&c->answers) + c->groups[0].bytes.cap +
                         c->groups[1].bytes.cap + c->scratch.cap + c->scratch2.cap + q_arena_bytes(c->scratch_arena) +
@@ -95,9 +96,13 @@ static void add_blocker(const q_core *c, const q_txn *t, q_buf *out)
     char txid[Q_TXID_BYTES];
     if (t->state != Q_TPS_WAITING || !q_locks_blocker(c->locks, (uint64_t)(uintptr_t)t, &blocker, &resource))
         return;
-    const q_txn *other = (const q_txn *)(uintptr_t)blocker;
-    size_t n = q_core_txid(c, other, txid);
-    q_buf_printf(out, ",\"blocked_by\":\"%.*s\",\"blocked_on\":", (int)n, txid);
+    if (q_core_replay_owns(c, blocker)) {
+        q_buf_add_cstr(out, ",\"blocked_by\":\"replay\",\"blocked_on\":");
+    } else {
+        const q_txn *other = (const q_txn *)(uintptr_t)blocker;
+        size_t n = q_core_txid(c, other, txid);
+        q_buf_printf(out, ",\"blocked_by\":\"%.*s\",\"blocked_on\":", (int)n, txid);
+    }
     add_resource(c, resource, out);
 }
 

@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/metrics.h"
 #include "base/say.h"
+#include "cmd/host/redo.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -18,7 +19,7 @@ enum {
     FULL_TELL_US = 10 * 1000 * 1000,
 };
 
-typedef enum kind { ITEM_REQUEST, ITEM_MESSAGE, ITEM_PUBLISHED, ITEM_PERSISTED, ITEM_ASK } kind;
+typedef enum kind { ITEM_REQUEST, ITEM_MESSAGE, ITEM_PUBLISHED, ITEM_PERSISTED, ITEM_ASK, ITEM_REPLAY } kind;
 
 typedef struct ask {
     void (*call)(void *ctx, q_core *core, int64_t mono_us);
@@ -28,7 +29,7 @@ typedef struct ask {
 
 typedef struct item {
     kind kind;
-    uint64_t number; /* token or group */
+    uint64_t number; /* token, group, a replay's order */
     q_request request;
     q_host_release release;
     void *owner;     /* of a request; of a message: its bytes (malloc) */
@@ -62,6 +63,7 @@ struct q_host {
     bool log_stop;
 
     pending *unsent, **unsent_end; /* the core thread's own */
+    q_redo *redo;              /* a replay's reader; the core thread's own */
     int64_t next_timer_us;
     atomic_bool failed;
     atomic_bool giving_up;     /* stop has waited long enough */
@@ -356,6 +358,36 @@ static void send_work(q_host *h, const q_effect *fx)
            (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_AFTER)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_AFTER)));
 }
 
+static void redo_ready(void *ctx, uint64_t id)
+{
+    item it = { .kind = ITEM_REPLAY, .number = id };
+    (void)!push(ctx, &it); /* stopped: nobody wants it */
+}
+
+static void replay_ordered(q_host *h, const q_replay_order *o)
+{
+    if (o->kind == Q_RO_MORE && h->redo) {
+        q_redo_more(h->redo);
+        return;
+    }
+    q_redo_stop(h->redo);
+    h->redo = NULL;
+    if (o->kind == Q_RO_STOP)
+        return;
+    h->redo = q_redo_start(h->log, h->config.log_dir, o, redo_ready, h);
+    if (!h->redo)
+        redo_ready(h, o->id);
+}
+
+static void replay_came(q_host *h, q_event *ev, uint64_t id)
+{
+    const q_replay_event none = { .id = id, .error = Q_SLICE_LIT("no memory or no thread for reading the log") };
+    ev->kind = Q_EV_REPLAY;
+    ev->replay = h->redo ? q_redo_result(h->redo) : &none;
+    if (ev->replay->id == id) /* else it is of one that was stopped */
+        q_core_step(h->core, ev, h->fx);
+}
+
 static void carry_out(q_host *h)
 {
     for (size_t i = 0, n = q_effects_count(h->fx); i < n && !atomic_load(&h->failed); i++) {
@@ -386,6 +418,9 @@ static void carry_out(q_host *h)
         case Q_FX_TIMER:
             if (!h->next_timer_us || fx->at_us < h->next_timer_us)
                 h->next_timer_us = fx->at_us;
+            break;
+        case Q_FX_REPLAY:
+            replay_ordered(h, fx->replay);
             break;
         case Q_FX_LOG:
             q_say(Q_SAY_INFO, "%.*s", Q_SLICE_FMT(fx->bytes));
@@ -437,6 +472,9 @@ static void run_item(q_host *h, item *it, int64_t now_us, int64_t mono_us)
         ev.kind = Q_EV_PERSISTED;
         ev.group = it->number;
         q_core_step(h->core, &ev, h->fx);
+        break;
+    case ITEM_REPLAY:
+        replay_came(h, &ev, it->number);
         break;
     case ITEM_ASK:
         it->ask->call(it->ask->ctx, h->core, mono_us);
@@ -601,6 +639,7 @@ static q_rc recover(q_host *h, q_err *err)
 
 static void free_host(q_host *h)
 {
+    q_redo_stop(h->redo);
     q_core_free(h->core);
     q_effects_free(h->fx);
     if (h->log)

@@ -676,3 +676,12 @@ void mem_image_restore(mem_server *e, const mem_image *m)
         e->prepared = copy;
     }
 }
+
+void mem_wipe(mem_server *e)
+{
+    assert(!e->up);
+    mem_store_wipe(&e->store);
+    e->epoch = e->cluster = 0;
+    e->applied_high = e->applied_below = e->synced_high = e->synced_below = 0;
+    e->prepared = NULL;
+}

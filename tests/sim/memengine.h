@@ -93,5 +93,7 @@ q_rc mem_read_rows(mem_server *e, q_arena *arena, const q_read *read, q_rows *ou
 typedef struct mem_image mem_image;
 mem_image *mem_image_take(mem_server *e);
 void mem_image_restore(mem_server *e, const mem_image *image); /* while it is down */
+/* Its data directory is gone: no part, no tombstone, no epoch, no cluster. While it is down. */
+void mem_wipe(mem_server *e);
 
 #endif

@@ -344,6 +344,18 @@ mem_backup *mem_backup_take(mem_store *m)
     return b;
 }
 
+void mem_store_wipe(mem_store *m)
+{
+    for (uint32_t i = 0; i < m->table_count; i++) {
+        mem_table *t = m->tables[i];
+        for (uint32_t k = 0; k < t->count; k++)
+            t->slots[k]->part = NULL;
+        t->named = (q_named){ 0 };
+        t->unique_count = 0;
+    }
+    m->undo_count = 0;
+}
+
 void mem_backup_restore(mem_store *m, const mem_backup *b)
 {
     for (uint32_t i = 0; i < m->table_count; i++) {

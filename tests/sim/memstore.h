@@ -75,6 +75,7 @@ void mem_lose(mem_store *m);   /* a crash: what isn't synced is gone */
 /* A backup of what is synced, and its return. */
 typedef struct mem_backup mem_backup;
 mem_backup *mem_backup_take(mem_store *m);
+void mem_store_wipe(mem_store *m);
 void mem_backup_restore(mem_store *m, const mem_backup *b);
 
 /* The latest sample of an attribute; NULL when there is none. */

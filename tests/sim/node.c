@@ -7,7 +7,7 @@
 
 enum { IDLE_US = 50 * 1000, RUN_ITEMS = 64 };
 
-typedef enum item_kind { IN_REQUEST, IN_MESSAGE, IN_PERSISTED, IN_PUBLISHED, IN_TIMER } item_kind;
+typedef enum item_kind { IN_REQUEST, IN_MESSAGE, IN_PERSISTED, IN_PUBLISHED, IN_TIMER, IN_REPLAY } item_kind;
 typedef struct item { item_kind kind; const sim_message *request; q_slice bytes; uint64_t number; } item;
 
 /* A message that a life has handed to its producer. */
@@ -35,6 +35,9 @@ struct node {
     q_log_op *group_ops;
     size_t group_count;
     uint64_t group;
+
+    q_replay *replay;         /* what the core has ordered */
+    uint64_t replay_id;
 
     int64_t last_publish_us;  /* one producer: in order */
     int64_t *lost_from;       /* by life: what would be appended later than this never is */
@@ -219,6 +222,63 @@ void node_requests(node *n, int32_t partition)
     sim_after(&n->w->s, sim_delay_us(&n->w->s.rng, 150), fetch, n, n->life, NULL);
 }
 
+/* ---- redo, read for the core ---- */
+
+static void close_replay(node *n)
+{
+    q_replay_free(n->replay);
+    n->replay = NULL;
+}
+
+static void replay_due(void *p, uint64_t life, void *q)
+{
+    node *n = p;
+    (void)q;
+    if (n->alive && n->life == life)
+        put(n, (item){ .kind = IN_REPLAY, .number = n->replay_id });
+}
+
+static void replay_ordered(node *n, const q_replay_order *o)
+{
+    if (o->kind == Q_RO_START || o->kind == Q_RO_STOP)
+        close_replay(n);
+    n->replay_id = o->id;
+    if (o->kind == Q_RO_STOP)
+        return;
+    if (o->kind == Q_RO_START) {
+        q_err err = Q_ERR_INIT;
+        q_replay_spec spec = o->spec;
+        if (sim_chance(&n->w->s.rng, 1, 3))
+            spec.memory_bytes = 2000; /* and most puts come as they are */
+        if (q_replay_open(n->log, NULL, &spec, &n->replay, &err) != Q_OK)
+            sim_violation(&n->w->s, "log", "the log can't be replayed: %s", err.message);
+    }
+    sim_after(&n->w->s, sim_delay_us(&n->w->s.rng, 500), replay_due, n, n->life, NULL);
+}
+
+/* The next batch: from the log as it is now. */
+static void replay_step(node *n, q_event *ev)
+{
+    q_err err = Q_ERR_INIT;
+    q_replay_batch batch;
+    q_replay_event e = { .id = n->replay_id };
+    q_rc rc = Q_WAIT;
+    if (!n->replay)
+        return;
+    while (rc == Q_WAIT)
+        rc = q_replay_prepare(n->replay, &err);
+    if (rc == Q_OK)
+        rc = q_replay_next(n->replay, &batch, &err);
+    if (rc == Q_OK)
+        e.batch = &batch;
+    e.end = rc == Q_END;
+    if (rc != Q_OK && rc != Q_END)
+        sim_violation(&n->w->s, "log", "the log can't be replayed: %s", err.message);
+    q_replay_get_progress(n->replay, &e.progress);
+    ev->replay = &e;
+    q_core_step(n->core, ev, n->fx);
+}
+
 /* ---- effects ---- */
 
 static void timer_due(void *p, uint64_t life, void *q)
@@ -259,6 +319,7 @@ static void one_effect(node *n, const q_effect *fx)
         node_requests(n, 0);
         break;
     case Q_FX_TIMER: set_timer(n, fx->at_us); break;
+    case Q_FX_REPLAY: replay_ordered(n, fx->replay); break;
     case Q_FX_LOG: SIM_TRACE(s, "core", fx->bytes.len, "says: %.*s", Q_SLICE_FMT(fx->bytes)); break;
     case Q_FX_FATAL:
         SIM_TRACE(s, "core", fx->bytes.len, "FATAL: %.*s", Q_SLICE_FMT(fx->bytes));
@@ -316,6 +377,11 @@ static void step(node *n, const item *it)
         ev.token = it->number;
         break;
     case IN_TIMER: ev.kind = Q_EV_TIMER; break;
+    case IN_REPLAY:
+        ev.kind = Q_EV_REPLAY;
+        if (it->number == n->replay_id)
+            replay_step(n, &ev);
+        return;
     }
     q_core_step(n->core, &ev, n->fx);
 }
@@ -379,6 +445,7 @@ void node_free(node *n)
 {
     if (!n)
         return;
+    close_replay(n);
     q_core_free(n->core);
     q_effects_free(n->fx);
     if (n->log)
@@ -475,6 +542,7 @@ static q_rc recover(node *n, q_err *err)
 static void down(node *n)
 {
     n->alive = false;
+    close_replay(n);
     q_core_free(n->core);
     n->core = NULL;
     if (n->log)
@@ -566,6 +634,16 @@ void node_crash(node *n, node_crash_kind how)
 }
 
 void node_pause(node *n, int64_t us) { n->paused_until = n->w->s.now_us + us; }
+
+uint64_t node_replay(node *n, q_engine_id engine, q_err *err)
+{
+    q_replay_spec spec = { .engine = engine };
+    uint64_t id = 0;
+    if (!n->alive || q_core_replay_start(n->core, &spec, false, &id, err) != Q_OK)
+        return 0;
+    plan_run(n, 0);
+    return id;
+}
 
 bool node_alive(const node *n) { return n->alive; }
 uint64_t node_life(const node *n) { return n->life; }

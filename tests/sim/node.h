@@ -26,6 +26,8 @@ void node_crash(node *n, node_crash_kind how);
 bool node_drained(node *n);
 /* SIGSTOP until then: everything waits in its inbox. */
 void node_pause(node *n, int64_t us);
+/* An operator asks for `wal replay --engine`; 0: refused, with the reason. */
+uint64_t node_replay(node *n, q_engine_id engine, q_err *err);
 bool node_alive(const node *n);
 uint64_t node_life(const node *n);
 const q_core *node_core(const node *n);

@@ -205,7 +205,7 @@ static bool run_one(const scenario *sn, FILE *trace, uint32_t sabotage, uint32_t
     return held;
 }
 
-static const scenario *const all_scenarios[] = { crash_scenarios, worker_scenarios, log_scenarios, load_scenarios, request_scenarios };
+static const scenario *const all_scenarios[] = { crash_scenarios, worker_scenarios, log_scenarios, load_scenarios, request_scenarios, replay_scenarios };
 #define EACH_SCENARIO(sn) \
     for (size_t g_ = 0; g_ < sizeof all_scenarios / sizeof *all_scenarios; g_++) \
         for (const scenario *sn = all_scenarios[g_]; sn->name; sn++)

@@ -63,6 +63,6 @@ void scene_crash(scene *sc, node_crash_kind how);            /* and until it is 
 /* Heals, waits until all has ended, reads everything, runs every checker. */
 void scene_end(scene *sc);
 
-extern const scenario crash_scenarios[], worker_scenarios[], log_scenarios[], load_scenarios[], request_scenarios[]; /* each ends with a NULL name */
+extern const scenario crash_scenarios[], worker_scenarios[], log_scenarios[], load_scenarios[], request_scenarios[], replay_scenarios[]; /* each ends with a NULL name */
 
 #endif

@@ -281,6 +281,7 @@ static inline bool world_carry_out(world *w, uint64_t *tokens, size_t *token_cou
             w->timer_us = e->at_us;
             break;
         case Q_FX_LOG:
+        case Q_FX_REPLAY:
             break;
         case Q_FX_FATAL:
             w->fatal = true;
