@@ -38,23 +38,3 @@ rd_kafka_conf_t *q_kafka_conf(const q_kafka_config *config, q_err *err)
     rd_kafka_conf_destroy(conf);
     return NULL;
 }
-
-q_rc q_kafka_watermarks(const q_kafka_config *config, const char *topic, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
-                        q_err *err)
-{
-    char text[256];
-    rd_kafka_conf_t *conf = q_kafka_conf(config, err);
-    if (!conf)
-        return Q_FAIL;
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        return q_err_set(err, Q_E_INTERNAL, "kafka: %s", text);
-    }
-    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(rk, topic, partition, low, high, timeout_ms);
-    rd_kafka_destroy(rk);
-    if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return Q_OK;
-    q_err_set(err, Q_E_INTERNAL, "kafka: offsets of %s[%d]: %s", topic, (int)partition, rd_kafka_err2str(e));
-    return Q_RETRY;
-}

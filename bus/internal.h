@@ -11,4 +11,7 @@ rd_kafka_conf_t *q_kafka_conf(const q_kafka_config *config, q_err *err);
 /* Sets one; false with err. */
 bool q_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, q_err *err);
 
+/* Takes the message over; NULL (and it is gone) when out of memory. */
+q_message *q_message_wrap(rd_kafka_message_t *rm);
+
 #endif

@@ -1,5 +1,6 @@
 /* Message by message from one queue: librdkafka 2.0.2's batch call can skip offsets around pause and resume (fixed in 2.3). Every
  * offset is checked to follow the one before it but for gaps that compaction or transactions may leave on a real broker. */
+#include "base/say.h"
 #include "bus/internal.h"
 
 #include <pthread.h>
@@ -20,12 +21,13 @@ struct q_source {
     atomic_bool stopping;
     atomic_int want_paused; /* what the caller wants */
     bool paused;            /* what librdkafka was told; the thread's own */
-    int partitions;         /* assigned so far (assign mode); the thread's own after start */
+    atomic_int partitions;  /* assigned so far; written by the thread alone after start */
+    bool closing;           /* partitions that are taken away now are given up because it stops; the thread's own, then the stopper's */
 };
 
 /* ---- messages ---- */
 
-static q_message *wrap(rd_kafka_message_t *rm)
+q_message *q_message_wrap(rd_kafka_message_t *rm)
 {
     q_message *m = calloc(1, sizeof *m);
     if (!m) {
@@ -151,6 +153,11 @@ static bool handle_error(q_source *s, rd_kafka_message_t *rm)
     case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
         return true; /* librdkafka goes on trying */
+    case RD_KAFKA_RESP_ERR__FATAL:
+        if (rd_kafka_fatal_error(s->rk, text, sizeof text) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+            snprintf(text, sizeof text, "%s: another process has come under the same name (--name) and has taken over", s->topic);
+        report(s, Q_FATAL, text);
+        return false;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         snprintf(text, sizeof text,
@@ -163,6 +170,36 @@ static bool handle_error(q_source *s, rd_kafka_message_t *rm)
         snprintf(text, sizeof text, "%s: %s", s->topic, rd_kafka_message_errstr(rm));
         report(s, Q_RETRY, text);
         return true;
+    }
+}
+
+/* A group's partitions come and go; on the thread that polls, or in q_source_stop. */
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    q_source *s = opaque;
+    const char *protocol = rd_kafka_rebalance_protocol(rk);
+    bool eager = protocol && !strcmp(protocol, "EAGER");
+    rd_kafka_error_t *e = NULL;
+    if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        if (eager)
+            rd_kafka_assign(rk, list);
+        else
+            e = rd_kafka_incremental_assign(rk, list);
+        s->partitions = eager ? list->cnt : s->partitions + list->cnt;
+        s->paused = false;
+    } else {
+        int left = eager || list->cnt > s->partitions ? 0 : s->partitions - list->cnt;
+        if (what == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && !s->closing && s->config.revoked && !rd_kafka_assignment_lost(rk))
+            s->config.revoked(s->config.ctx, left);
+        if (eager)
+            rd_kafka_assign(rk, NULL);
+        else
+            e = rd_kafka_incremental_unassign(rk, list);
+        s->partitions = left;
+    }
+    if (e) {
+        q_say(Q_SAY_WARN, "%s: partitions can't be changed: %s", s->topic, rd_kafka_error_string(e));
+        rd_kafka_error_destroy(e);
     }
 }
 
@@ -189,7 +226,7 @@ static void *run(void *arg)
                 break;
             continue;
         }
-        q_message *m = wrap(rm);
+        q_message *m = q_message_wrap(rm);
         if (m)
             s->config.message(s->config.ctx, m);
         else
@@ -224,7 +261,8 @@ static q_rc start_subscribed(q_source *s, q_err *err)
 
 q_rc q_source_start(const q_kafka_config *config, const q_source_config *source, int timeout_ms, q_source **out, q_err *err)
 {
-    char text[256], wait[16];
+    char text[256], wait[16], session[16], heartbeat[16];
+    int session_ms = source->session_timeout_ms ? source->session_timeout_ms : 6000;
     q_source *s = calloc(1, sizeof *s);
     rd_kafka_conf_t *conf = NULL;
     q_rc rc = Q_FAIL;
@@ -233,9 +271,19 @@ q_rc q_source_start(const q_kafka_config *config, const q_source_config *source,
     s->config = *source;
     s->topic = strdup(source->topic);
     snprintf(wait, sizeof wait, "%d", config->fetch_wait_max_ms ? config->fetch_wait_max_ms : 10);
+    snprintf(session, sizeof session, "%d", session_ms);
+    snprintf(heartbeat, sizeof heartbeat, "%d", session_ms / 6 < 100 ? 100 : session_ms / 6);
     conf = s->topic ? q_kafka_conf(config, err) : NULL;
     if (!conf)
         goto out;
+    rd_kafka_conf_set_opaque(conf, s);
+    if (source->group) {
+        rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+        if (!q_kafka_conf_set(conf, "session.timeout.ms", session, err) || !q_kafka_conf_set(conf, "heartbeat.interval.ms", heartbeat, err) ||
+            !q_kafka_conf_set(conf, "auto.commit.interval.ms", "500", err) ||
+            (source->instance && !q_kafka_conf_set(conf, "group.instance.id", source->instance, err)))
+            goto out;
+    }
     /* A new group member starts where the oldest message is: nothing sent before the worker came is skipped. */
     if (!q_kafka_conf_set(conf, "fetch.wait.max.ms", wait, err) ||
         !q_kafka_conf_set(conf, "auto.offset.reset", source->group ? "earliest" : "error", err) ||
@@ -288,8 +336,31 @@ void q_source_stop(q_source *s)
         rd_kafka_queue_destroy(queue);
     }
     pthread_join(s->thread, NULL);
+    s->closing = true;
     rd_kafka_consumer_close(s->rk);
     rd_kafka_destroy(s->rk);
     free(s->topic);
     free(s);
+}
+
+int q_source_partitions(q_source *s) { return atomic_load(&s->partitions); }
+
+int64_t q_source_lag(q_source *s)
+{
+    rd_kafka_topic_partition_list_t *all = NULL;
+    int64_t lag = 0;
+    if (rd_kafka_assignment(s->rk, &all) != RD_KAFKA_RESP_ERR_NO_ERROR || !all)
+        return 0;
+    if (rd_kafka_position(s->rk, all) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        for (int i = 0; i < all->cnt; i++) {
+            int64_t low, high;
+            if (rd_kafka_get_watermark_offsets(s->rk, all->elems[i].topic, all->elems[i].partition, &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+                high < 0)
+                continue;
+            int64_t at = all->elems[i].offset; /* negative: nothing was taken yet */
+            if (at >= 0 && high > at)
+                lag += high - at;
+        }
+    rd_kafka_topic_partition_list_destroy(all);
+    return lag;
 }
