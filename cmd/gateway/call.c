@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-enum { GZIP_FROM = 1400, GZIP_LEVEL = 4 };
+enum { GZIP_FROM = 1400, GZIP_LEVEL = 4, MAX_PROBLEM = 16 << 10 };
 
 void q_call_free(q_call *c)
 {
@@ -97,10 +97,10 @@ enum MHD_Result q_call_send(q_call *c)
 
 static enum MHD_Result send_error(q_call *c, const q_err *err)
 {
-    q_problem(err, c->request_id, "", &c->packed, &c->response);
-    q_slice body = q_arena_copy(c->arena, c->response.body); /* `packed` may be needed */
-    q_buf_free(&c->packed);
-    c->response.body = body;
+    q_buf text = Q_BUF_INIT((size_t)MAX_PROBLEM);
+    q_problem(err, c->request_id, "", &text, &c->response);
+    c->response.body = q_arena_copy(c->arena, c->response.body);
+    q_buf_free(&text);
     if (err->code == Q_E_METHOD_NOT_ALLOWED && c->match.route < Q_RT_COUNT)
         c->response.allow = q_route_allow(c->match.route);
     return q_call_send(c);

@@ -1,0 +1,194 @@
+/* quanta-gateway - the HTTP side: REST to quanta.requests and back. One more Kafka client; keeps nothing. */
+#include "base/say.h"
+#include "cmd/config/config.h"
+#include "cmd/gateway/gateway.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, DEFAULT_PORT = 8080, DRAIN_MS = 10000 };
+
+typedef struct options {
+    const char *config, *bootstrap, *replies, *auth;
+    char host[64];
+    uint16_t port;
+} options;
+
+static q_gateway *running; /* for the operators' answers, which may be asked before start returns */
+
+/* ---- what operators ask ---- */
+
+static void answer(void *ctx, const q_admin_request *request, q_admin_reply *reply)
+{
+    (void)ctx;
+    const q_gateway *g = __atomic_load_n(&running, __ATOMIC_ACQUIRE);
+    bool ready = g && q_gateway_ready(g);
+    if (!strcmp(request->path, "/metrics")) {
+        reply->status = 200;
+        reply->type = "text/plain; version=0.0.4; charset=utf-8";
+        return;
+    }
+    reply->status = !strcmp(request->path, "/readyz") && !ready ? 503 : 200;
+    reply->type = "application/json";
+    q_buf_printf(&reply->body, "{\"status\":\"%s\"}\n", ready ? "ready" : "not ready");
+}
+
+/* ---- the command line ---- */
+
+static void help(FILE *to)
+{
+    fputs("Usage: quanta-gateway [-c quanta.yaml] [OPTION...]\n\n"
+          "Serves the HTTP interface (GET /openapi.json describes it): publishes requests to Kafka, waits for their results.\n"
+          "Prints `ready http=HOST:PORT` when clients are welcome. On SIGTERM it answers what it has accepted, then ends.\n\n"
+          "  -c FILE                 kafka.* and http.host are read from it\n"
+          "      --bootstrap HOST:PORT  where Kafka is; else QUANTA_BOOTSTRAP, else kafka.bootstrap\n"
+          "      --listen HOST:PORT     an IPv4 address (default 127.0.0.1:8080; port 0: any free one)\n"
+          "      --auth off|required    off, the default, only on loopback. required: requests need an Authorization header, which the\n"
+          "                             coordinator checks\n"
+          "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default quanta.reply.gateway-HOSTNAME-PID)\n",
+          to);
+}
+
+static int wrong(const char *what, const char *value)
+{
+    fprintf(stderr, "quanta-gateway: %s: '%s'\nTry `quanta-gateway --help`.\n", what, value);
+    return EXIT_USAGE;
+}
+
+static bool read_listen(const char *text, options *o)
+{
+    const char *colon = strrchr(text, ':');
+    char *end;
+    if (!colon || colon == text || (size_t)(colon - text) >= sizeof o->host)
+        return false;
+    long port = strtol(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || port < 0 || port > 65535)
+        return false;
+    memcpy(o->host, text, (size_t)(colon - text));
+    o->host[colon - text] = '\0';
+    o->port = (uint16_t)port;
+    return true;
+}
+
+static int read_options(int argc, char **argv, options *o)
+{
+    static const struct option longs[] = {
+        { "bootstrap", required_argument, NULL, 'b' }, { "listen", required_argument, NULL, 'l' }, { "auth", required_argument, NULL, 'a' },
+        { "reply-topic", required_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { 0 }
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+        switch (c) {
+        case 'c': o->config = optarg; break;
+        case 'b': o->bootstrap = optarg; break;
+        case 'r': o->replies = optarg; break;
+        case 'a':
+            if (strcmp(optarg, "off") != 0 && strcmp(optarg, "required") != 0)
+                return wrong("--auth is off or required, not", optarg);
+            o->auth = optarg;
+            break;
+        case 'l':
+            if (!read_listen(optarg, o))
+                return wrong("--listen is HOST:PORT, not", optarg);
+            break;
+        case 'h':
+            help(stdout);
+            exit(0);
+        default:
+            fputs("Try `quanta-gateway --help`.\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    return optind < argc ? wrong("unexpected", argv[optind]) : 0;
+}
+
+/* ---- running ---- */
+
+static int fail(const q_err *err)
+{
+    fprintf(stderr, "quanta-gateway: %s\n", err->message);
+    if (err->hint[0])
+        fprintf(stderr, "  %s\n", err->hint);
+    return EXIT_UNREACHABLE;
+}
+
+/* Kafka's own settings in the file, as the bus takes them. */
+static const q_kafka_setting *settings_of(const q_config *config)
+{
+    size_t n = 0;
+    while (config && config->kafka.settings && config->kafka.settings[n].name)
+        n++;
+    q_kafka_setting *s = calloc(n + 1, sizeof *s);
+    for (size_t i = 0; s && i < n; i++)
+        s[i] = (q_kafka_setting){ config->kafka.settings[i].name, config->kafka.settings[i].value };
+    return s;
+}
+
+static int run(const options *o, const q_config *config)
+{
+    char replies[160], name[64] = "host";
+    q_err err = Q_ERR_INIT;
+    sigset_t signals;
+    gethostname(name, sizeof name - 1);
+    const char *prefix = config && config->kafka.topic_prefix ? config->kafka.topic_prefix : "quanta";
+    snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", prefix, name, (long)getpid());
+    char requests[120];
+    snprintf(requests, sizeof requests, "%s.requests", prefix);
+    const q_kafka_setting *settings = settings_of(config);
+    bool required = o->auth && !strcmp(o->auth, "required");
+    q_gateway_config g = {
+        .server = { .host = o->host, .port = o->port, .require_credentials = required, .admin = answer },
+        .exchange = { .kafka = { .bootstrap = o->bootstrap, .settings = settings, .fetch_wait_max_ms = 5 }, .requests = requests,
+                      .replies = o->replies ? o->replies : replies },
+    };
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
+    q_gateway *gateway = NULL;
+    q_rc rc = q_gateway_start(&g, &gateway, &err);
+    if (rc != Q_OK) {
+        free((void *)(uintptr_t)settings);
+        return fail(&err);
+    }
+    __atomic_store_n(&running, gateway, __ATOMIC_RELEASE);
+    printf("ready http=%s:%u\n", o->host, q_gateway_port(gateway));
+    fflush(stdout);
+    int sig;
+    sigwait(&signals, &sig);
+    q_say(Q_SAY_INFO, "stopping");
+    q_gateway_stop(gateway, DRAIN_MS);
+    free((void *)(uintptr_t)settings);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    options o = { .host = "127.0.0.1", .port = DEFAULT_PORT };
+    q_config *config = NULL;
+    q_err err = Q_ERR_INIT;
+    int status = read_options(argc, argv, &o);
+    if (status)
+        return status;
+    if (o.config && q_config_load(o.config, NULL, &config, &err) != Q_OK) {
+        fprintf(stderr, "quanta-gateway: %s\n", err.message);
+        return EXIT_USAGE;
+    }
+    if (!o.bootstrap)
+        o.bootstrap = getenv("QUANTA_BOOTSTRAP");
+    if (!o.bootstrap && config)
+        o.bootstrap = config->kafka.bootstrap;
+    if (!o.bootstrap || !*o.bootstrap) {
+        fputs("quanta-gateway: no Kafka: --bootstrap HOST:PORT, QUANTA_BOOTSTRAP or kafka.bootstrap says where\n", stderr);
+        status = EXIT_USAGE;
+    } else {
+        status = run(&o, config);
+    }
+    q_config_free(config);
+    return status;
+}
