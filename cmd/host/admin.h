@@ -21,6 +21,8 @@ typedef struct q_admin_request {
     const char *method, *path;
     const char *(*query_value)(const void *handle, const char *name);
     const void *handle;
+    const char *(*header_value)(const void *handle, const char *name);
+    bool loopback;           /* it comes from this machine */
 } q_admin_request;
 typedef void (*q_admin_answer)(void *ctx, const q_admin_request *request, q_admin_reply *reply);
 

@@ -1,6 +1,7 @@
 #include "cmd/host/operate.h"
 
 #include "base/say.h"
+#include "cmd/host/operators.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -107,7 +108,7 @@ static void status_json(q_host *h, const q_core_stats *s, q_buf *out)
     yajl_gen_string(g, (const unsigned char *)"engines", 7);
     yajl_gen_map_open(g);
     for (int e = 0; e < Q_EN_COUNT; e++) {
-        const char *name = q_engine_name((q_engine_id)e), *state = s->engines_ready >> e & 1 ? "ready" : "not ready";
+        const char *name = q_engine_name((q_engine_id)e), *state = s->engine_state[e] ? s->engine_state[e] : "";
         yajl_gen_string(g, (const unsigned char *)name, strlen(name));
         yajl_gen_string(g, (const unsigned char *)state, strlen(state));
     }
@@ -126,6 +127,8 @@ static bool is(const char *path, const char *what) { return strcmp(path, what) =
 void q_operate_answer(q_host *h, const q_admin_request *request, q_admin_reply *reply)
 {
     const char *path = request->path;
+    if (q_operators_answer(h, request, reply))
+        return;
     if (!is(request->method, "GET")) {
         reply->status = 405;
         q_buf_add_cstr(&reply->body, "GET only\n");
