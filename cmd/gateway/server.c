@@ -153,7 +153,7 @@ static const char *query_value(const void *handle, const char *name)
 static void answer_operators(q_server *s, q_call *c)
 {
     q_slice path = q_arena_copy(c->arena, c->request.path);
-    q_admin_request request = { q_http_method_name(c->request.method), path.ptr ? path.ptr : "", query_value, c };
+    q_admin_request request = { q_http_method_name(c->request.method), path.ptr ? path.ptr : "", query_value, c, NULL, false };
     s->config.admin(s->config.admin_ctx, &request, &c->admin_reply);
     if (c->match.route == Q_RT_METRICS && c->admin_reply.status == 200)
         q_server_metrics(s, &c->admin_reply.body);
