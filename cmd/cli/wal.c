@@ -4,6 +4,7 @@
 #include "cmd/cli/find.h"
 #include "cmd/cli/options.h"
 #include "cmd/cli/progress.h"
+#include "cmd/cli/wal_verbs.h"
 #include "wal/inspect.h"
 
 #include <inttypes.h>
@@ -36,7 +37,8 @@ static void help(FILE *to)
           "       quanta wal show   LSN...              whole records: what they write, reply, events\n"
           "       quanta wal show   meta|position|catalog     a table of the log\n"
           "       quanta wal info                       how much there is\n"
-          "       quanta wal verify                     checks everything\n\n"
+          "       quanta wal verify                     checks everything\n"
+          "       quanta wal replay | export | compact | backup | restore     each has its own --help\n\n"
           "      --dir DIR              the log's directory (or that of a `quanta dev`); default: the last `quanta dev`\n"
           "      --format table|json    json: one object a line\n"
           "Filters:\n"
@@ -146,19 +148,18 @@ static bool has_log(const char *dir)
     return access(path, F_OK) == 0;
 }
 
-/* --dir may name the log's directory or the one of a quanta dev around it. */
-static int find_dir(call *c)
+int q_wal_find(char dir[PATH_MAX], bool given)
 {
     q_err err = Q_ERR_INIT;
     char inner[PATH_MAX + 8];
-    if (!c->given && !q_find_dev_dir(c->dir, sizeof c->dir, &err))
+    if (!given && !q_find_dev_dir(dir, PATH_MAX, &err))
         return q_cli_print_failure(&err);
-    snprintf(inner, sizeof inner, "%s/wal", c->dir);
-    if (!has_log(c->dir) && has_log(inner) && strlen(inner) < sizeof c->dir)
-        memcpy(c->dir, inner, strlen(inner) + 1);
-    if (has_log(c->dir))
+    snprintf(inner, sizeof inner, "%s/wal", dir);
+    if (!has_log(dir) && has_log(inner) && strlen(inner) < PATH_MAX)
+        memcpy(dir, inner, strlen(inner) + 1);
+    if (has_log(dir))
         return Q_EXIT_COMMITTED;
-    fprintf(stderr, "%s: there is no log in %s\n", command, c->dir);
+    fprintf(stderr, "%s: there is no log in %s\n", command, dir);
     return Q_EXIT_UNREACHABLE;
 }
 
@@ -464,9 +465,9 @@ static bool check_words(const call *c, const char *verb, int words, char **word)
                    c->filter.from_lsn || c->filter.to_lsn || c->filter.limit || c->full;
     bool lists = !strcmp(verb, "ls") || !strcmp(verb, "tail");
     if (!*verb)
-        q_usage_error(command, "ls, tail, show, info or verify?");
+        q_usage_error(command, "ls, tail, show, info, verify, replay, export, compact, backup or restore?");
     else if (!lists && strcmp(verb, "show") && strcmp(verb, "info") && strcmp(verb, "verify"))
-        q_usage_error(command, "unknown verb '%s': it is ls, tail, show, info or verify", verb);
+        q_usage_error(command, "unknown verb '%s': it is ls, tail, show, info, verify, replay, export, compact, backup or restore", verb);
     else if (strcmp(verb, "show") && words)
         q_usage_error(command, "unexpected '%s'", word[0]);
     else if (!strcmp(verb, "show") && !words)
@@ -486,12 +487,14 @@ int q_cmd_wal(int argc, char **argv)
 {
     static call c;
     int status;
+    if (argc > 1 && q_wal_verb(argc - 1, argv + 1, &status))
+        return status;
     if (!parse(argc, argv, &c, &status))
         return status;
     const char *verb = optind < argc ? argv[optind++] : "";
     if (!check_words(&c, verb, argc - optind, argv + optind))
         return Q_EXIT_USAGE;
-    status = find_dir(&c);
+    status = q_wal_find(c.dir, c.given);
     if (status != Q_EXIT_COMMITTED)
         return status;
     if (!strcmp(verb, "verify"))

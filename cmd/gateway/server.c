@@ -150,10 +150,13 @@ static const char *query_value(const void *handle, const char *name)
     return q_http_arg(c->arena, c->request.args, name, &value, &ignored) == Q_OK ? value.ptr : NULL;
 }
 
+static const char *header_value(const void *handle, const char *name) { return q_admin_header(((const q_call *)handle)->connection, name); }
+
 static void answer_operators(q_server *s, q_call *c)
 {
     q_slice path = q_arena_copy(c->arena, c->request.path);
-    q_admin_request request = { q_http_method_name(c->request.method), path.ptr ? path.ptr : "", query_value, c, NULL, false };
+    q_admin_request request = { q_http_method_name(c->request.method), path.ptr ? path.ptr : "", query_value, c, header_value,
+                                q_admin_is_local(c->connection) };
     s->config.admin(s->config.admin_ctx, &request, &c->admin_reply);
     if (c->match.route == Q_RT_METRICS && c->admin_reply.status == 200)
         q_server_metrics(s, &c->admin_reply.body);

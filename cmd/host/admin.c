@@ -18,13 +18,14 @@ static const char *query_value(const void *handle, const char *name)
     return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)handle, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static const char *header_value(const void *handle, const char *name)
+const char *q_admin_header(const void *handle, const char *name)
 {
     return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)handle, MHD_HEADER_KIND, name);
 }
 
-static bool from_here(struct MHD_Connection *connection)
+bool q_admin_is_local(const void *handle)
 {
+    struct MHD_Connection *connection = (struct MHD_Connection *)(uintptr_t)handle;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr_in *at = info && info->client_addr && info->client_addr->sa_family == AF_INET ? (const struct sockaddr_in *)(const void *)info->client_addr : NULL;
     return at && ntohl(at->sin_addr.s_addr) >> 24 == 127;
@@ -55,7 +56,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
         *upload_size = 0;
         return MHD_YES;
     }
-    q_admin_request request = { method, url, query_value, connection, header_value, from_here(connection) };
+    q_admin_request request = { method, url, query_value, connection, q_admin_header, q_admin_is_local(connection) };
     q_admin_reply reply = { 404, "text/plain; charset=utf-8", Q_BUF_INIT(MAX_BODY) };
     a->answer(a->ctx, &request, &reply);
     if (reply.status == 404 && reply.body.len == 0)

@@ -31,4 +31,8 @@ Q_CHECK q_rc q_admin_start(const char *host, uint16_t port, q_admin_answer answe
 uint16_t q_admin_port(const q_admin *a);
 void q_admin_stop(q_admin *a); /* accepts NULL */
 
+/* For servers of their own that answer the same questions: a struct MHD_Connection's header (NULL when absent), and whether it comes from this machine. */
+const char *q_admin_header(const void *connection, const char *name);
+bool q_admin_is_local(const void *connection);
+
 #endif
