@@ -170,6 +170,7 @@ typedef struct q_core_stats {
     uint64_t in_doubt;                 /* decided, not applied everywhere */
     int64_t oldest_in_doubt_us;        /* age; 0 when none */
     uint64_t groups, group_records, lock_waits;
+    uint64_t resolved;                 /* by operators */
     uint64_t epoch, next_seq;
     uint32_t engines_ready;            /* mask: told the epoch and answering */
     const char *engine_state[Q_EN_COUNT]; /* "ready", "not answering", "needs replay", "another cluster's", "not configured"; static */
@@ -184,6 +185,11 @@ Q_CHECK q_rc q_core_replay_start(q_core *c, const q_replay_spec *wanted, bool fr
 void q_core_replay_cancel(q_core *c);
 /* How far it is, or how the last one ended: one JSON object and a line end. */
 void q_core_replay_status(const q_core *c, int64_t mono_us, q_buf *out);
+/* Everything about one open transaction, as a JSON object and a line end. Q_FAIL: there is none of this txid. */
+Q_CHECK q_rc q_core_show_txn(const q_core *c, q_slice txid, int64_t mono_us, q_buf *out, q_err *err);
+/* An operator ends what an engine can't apply (B5). `abandon`: its part in `engine` is given up for good; otherwise what is missing is sent again at
+ * once. Follows when the log's RESOLVE record is durable. Q_FAIL: why not. */
+Q_CHECK q_rc q_core_resolve(q_core *c, q_slice txid, bool abandon, q_engine_id engine, q_slice who, q_slice why, int64_t now_us, q_err *err);
 /* One JSON object a line per open transaction: txid, seq, state, since, engines still missing, whom it waits for. */
 void q_core_list_txns(const q_core *c, int64_t mono_us, bool stuck_only, q_buf *out);
 

@@ -260,6 +260,12 @@ void q_core_persist_mark(q_core *c, q_txn *t)
     }
 }
 
+void q_core_persist_resolve(q_core *c, const q_rec_resolve *resolve)
+{
+    q_rec r = { .type = Q_REC_RESOLVE, .resolve = *resolve };
+    append(c, c->filling, &r);
+}
+
 bool q_core_tail_pending(const q_core *c)
 {
     return c->ended.count || c->published.count || c->marks_changed || q_positions_changed(c->positions);
@@ -393,7 +399,7 @@ void q_core_group_flush(q_core *c)
 {
     if (c->flying || c->fatal)
         return;
-    if (c->filling->decisions || c->filling->begins_epoch || needs_seqs(c) || (c->tail_due && q_core_tail_pending(c))) {
+    if (c->filling->decisions || c->filling->begins_epoch || c->filling->resolutions || needs_seqs(c) || (c->tail_due && q_core_tail_pending(c))) {
         emit(c);
         while (c->held_first && c->filling->bytes.len < Q_GROUP_SOFT_BYTES) {
             q_txn *t = c->held_first;
@@ -474,6 +480,9 @@ void q_core_group_durable(q_core *c, uint64_t group)
         next = t->next_in_group;
         settle(c, t);
     }
+    struct q_resolution *resolutions = g->resolutions;
+    g->resolutions = NULL;
+    q_core_resolutions_durable(c, resolutions);
     if (g->begins_epoch && !c->fatal) {
         c->life = Q_LIFE_SERVING;
         q_core_recovered_ready(c);
@@ -486,6 +495,7 @@ void q_core_group_durable(q_core *c, uint64_t group)
 void q_core_group_free_all(q_core *c)
 {
     for (int i = 0; i < 2; i++) {
+        q_core_resolutions_free(c->groups[i].resolutions);
         q_buf_free(&c->groups[i].bytes);
         free(c->groups[i].ops);
         free(c->groups[i].final);

@@ -142,6 +142,20 @@ static void tail(q_core *c, const q_rec_tail *tail)
     }
 }
 
+/* What an operator gave up isn't sent again. */
+static void resolve(q_core *c, const q_rec_resolve *r)
+{
+    q_txn *t = r->abandoned ? q_core_by_seq(c, r->seq) : NULL;
+    if (!t)
+        return;
+    t->out.participants &= ~r->engines;
+    t->unapplied &= ~r->engines;
+    if (t->unapplied == 0) {
+        q_core_seq_forget(c, t);
+        over(c, t);
+    }
+}
+
 q_rc q_core_record(q_core *c, uint64_t lsn, q_slice bytes, q_err *err)
 {
     q_rec r;
@@ -170,6 +184,9 @@ q_rc q_core_record(q_core *c, uint64_t lsn, q_slice bytes, q_err *err)
             tail(c, &r.tail);
             break;
         case Q_REC_OPERATOR:
+            break;
+        case Q_REC_RESOLVE:
+            resolve(c, &r.resolve);
             break;
         }
     }

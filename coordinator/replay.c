@@ -319,11 +319,19 @@ void q_core_replay_acked(q_core *c, q_engine_id engine, uint64_t seq)
     if (--r->missing)
         return;
     r->items += r->batch_items;
+    r->trouble[0] = '\0';
     q_timers_cancel(&c->timers, &r->timer);
     r->phase = Q_RP_READING;
     r->works = NULL;
     r->count = 0;
     order(c, Q_RO_MORE);
+}
+
+void q_core_replay_trouble(q_core *c, q_engine_id engine, const q_vote *vote)
+{
+    q_replaying *r = &c->replay;
+    if (r->phase == Q_RP_SENDING && engine == r->spec.engine && vote->no != Q_NO_NONE && vote->text.len && q_utf8_valid(vote->text))
+        snprintf(r->trouble, sizeof r->trouble, "transaction %llu: %.*s", (unsigned long long)vote->seq, Q_SLICE_FMT(vote->text));
 }
 
 void q_core_replay_timer(q_core *c)
@@ -365,6 +373,10 @@ void q_core_replay_status(const q_core *c, int64_t mono_us, q_buf *out)
                      r->type_at, r->whole ? 1u : r->type_count, (long long)(((r->phase != Q_RP_IDLE ? mono_us : r->ended_us) - r->since_us) / 1000));
         if (r->spec.bucket.len && r->phase != Q_RP_IDLE)
             q_buf_printf(out, ",\"bucket\":\"%.*s\",\"record\":\"%.*s\"", Q_SLICE_FMT(r->spec.bucket), Q_SLICE_FMT(r->spec.record));
+        if (r->trouble[0] && r->phase != Q_RP_IDLE && q_utf8_valid(q_slice_cstr(r->trouble))) {
+            q_buf_add_cstr(out, ",\"trouble\":");
+            q_reply_text(c->replies, q_slice_cstr(r->trouble), out);
+        }
         if (r->error[0]) {
             q_buf_add_cstr(out, ",\"error\":");
             q_reply_text(c->replies, q_slice_cstr(r->error), out);

@@ -52,6 +52,12 @@ typedef struct q_answer {
     q_slice topic;           /* in the transaction's arena: only until its reply leaves */
 } q_answer;
 
+typedef struct q_trouble { /* why an engine can't apply it: its worker's last words */
+    int64_t since_us, last_us;
+    uint64_t times;
+    char text[200];
+} q_trouble;
+
 typedef struct q_open_read { /* sent and not answered */
     struct q_open_read *next; /* of the transaction */
     q_txn *txn;
@@ -110,6 +116,7 @@ struct q_txn {
     const char *status;
     int64_t arrived_us;         /* monotonic */
     int64_t arrived_ns, planned_ns, granted_ns, run_ns, voted_ns; /* by the stopwatch; 0: not yet */
+    q_trouble *trouble[Q_EN_COUNT];
     q_err error;                /* only its code is cleared for a new transaction */
 };
 
@@ -143,6 +150,7 @@ typedef struct q_group {
     size_t final_cap;
     q_txn *first, **last;       /* decisions, in the order of their records */
     uint64_t decisions, records;
+    struct q_resolution *resolutions; /* operators' */
     bool begins_epoch;
     bool positions;             /* it writes positions */
     uint64_t seqs_until;        /* reserved by it; 0: none */
@@ -189,6 +197,7 @@ typedef struct q_replaying {
     q_timer timer;
     int64_t backoff_us, since_us, ended_us;
     uint64_t items, applied, records, records_total;
+    char trouble[200];          /* why a batch can't be applied: the worker's last words */
     char error[320];
 } q_replaying;
 
@@ -326,6 +335,7 @@ void q_core_persist_commit(q_core *c, q_txn *t);
 void q_core_persist_abort(q_core *c, q_txn *t);
 void q_core_persist_end(q_core *c, q_txn *t);
 void q_core_persist_mark(q_core *c, q_txn *t);
+void q_core_persist_resolve(q_core *c, const q_rec_resolve *r);
 bool q_core_tail_pending(const q_core *c);
 void q_core_group_flush(q_core *c);
 void q_core_group_durable(q_core *c, uint64_t group);
@@ -375,10 +385,18 @@ void q_core_replay_granted(q_core *c);
 void q_core_replay_came(q_core *c, const q_replay_event *ev);
 void q_core_replay_acked(q_core *c, q_engine_id engine, uint64_t seq);
 void q_core_replay_timer(q_core *c);
+void q_core_replay_trouble(q_core *c, q_engine_id engine, const q_vote *vote);
 void q_core_replay_flush(q_core *c);
 void q_core_replay_free(q_core *c);
 
+/* resolve.c */
+void q_core_resolutions_durable(q_core *c, struct q_resolution *list);
+void q_core_resolutions_free(struct q_resolution *list);
+void q_core_trouble(q_core *c, q_txn *t, q_engine_id engine, const q_vote *vote);
+void q_core_add_troubles(const q_core *c, const q_txn *t, int64_t mono_us, q_buf *out);
+
 /* watch.c */
+void q_core_list_one(const q_core *c, const q_txn *t, int64_t mono_us, q_buf *out);
 const char *q_core_engine_state(const q_core *c, q_engine_id e);
 
 /* recover.c */

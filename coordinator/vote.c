@@ -51,8 +51,12 @@ static void said_no(q_core *c, q_txn *t, q_engine_id engine, const q_vote *vote)
 void q_core_vote_came(q_core *c, q_engine_id engine, const q_vote *vote)
 {
     q_txn *t = q_core_by_seq(c, vote->seq);
+    if (!t && q_core_replay_active(c))
+        q_core_replay_trouble(c, engine, vote);
     if (!t)
         return; /* over, or an attempt that is over */
+    if (t->state == Q_TPS_APPLYING && vote->no != Q_NO_NONE)
+        q_core_trouble(c, t, engine, vote);
     if (t->state != Q_TPS_PREPARING) {
         q_core_fire(c, t, vote->no == Q_NO_NONE ? Q_TPE_YES : Q_TPE_NO, engine);
         return;

@@ -115,27 +115,31 @@ static bool stuck(const q_txn *t, int64_t mono_us)
     return t->state != Q_TPS_TELLING && t->deadline_us && mono_us > t->deadline_us;
 }
 
+void q_core_list_one(const q_core *c, const q_txn *t, int64_t mono_us, q_buf *out)
+{
+    char txid[Q_TXID_BYTES];
+    size_t n = q_core_txid(c, t, txid);
+    q_buf_printf(out, "{\"txid\":\"%.*s\",\"request_id\":", (int)n, txid);
+    q_reply_text(c->replies, t->in.request_id, out);
+    q_buf_add_cstr(out, ",\"bucket\":");
+    q_reply_text(c->replies, t->bucket_name, out);
+    if (t->seq)
+        q_buf_printf(out, ",\"seq\":%llu", (unsigned long long)t->seq);
+    q_buf_printf(out, ",\"state\":\"%s\",\"age_ms\":%lld,\"in_state_ms\":%lld", q_tp_state_name(t->state), (long long)((mono_us - t->arrived_us) / 1000),
+                 (long long)((mono_us - t->since_us) / 1000));
+    add_engines(out, "engines_missing", waiting_for(c, t));
+    add_blocker(c, t, out);
+    q_core_add_troubles(c, t, mono_us, out);
+    if (t->error.code) {
+        q_buf_printf(out, ",\"error\":\"%s\",\"message\":", q_code_name(t->error.code));
+        q_reply_text(c->replies, q_slice_cstr(t->error.message), out);
+    }
+    q_buf_add_cstr(out, "}\n");
+}
+
 void q_core_list_txns(const q_core *c, int64_t mono_us, bool stuck_only, q_buf *out)
 {
-    for (const q_txn *t = c->first_all; t && !out->failed; t = t->next_all) {
-        char txid[Q_TXID_BYTES];
-        if (stuck_only && !stuck(t, mono_us))
-            continue;
-        size_t n = q_core_txid(c, t, txid);
-        q_buf_printf(out, "{\"txid\":\"%.*s\",\"request_id\":", (int)n, txid);
-        q_reply_text(c->replies, t->in.request_id, out);
-        q_buf_add_cstr(out, ",\"bucket\":");
-        q_reply_text(c->replies, t->bucket_name, out);
-        if (t->seq)
-            q_buf_printf(out, ",\"seq\":%llu", (unsigned long long)t->seq);
-        q_buf_printf(out, ",\"state\":\"%s\",\"age_ms\":%lld,\"in_state_ms\":%lld", q_tp_state_name(t->state),
-                     (long long)((mono_us - t->arrived_us) / 1000), (long long)((mono_us - t->since_us) / 1000));
-        add_engines(out, "engines_missing", waiting_for(c, t));
-        add_blocker(c, t, out);
-        if (t->error.code) {
-            q_buf_printf(out, ",\"error\":\"%s\",\"message\":", q_code_name(t->error.code));
-            q_reply_text(c->replies, q_slice_cstr(t->error.message), out);
-        }
-        q_buf_add_cstr(out, "}\n");
-    }
+    for (const q_txn *t = c->first_all; t && !out->failed; t = t->next_all)
+        if (!stuck_only || stuck(t, mono_us))
+            q_core_list_one(c, t, mono_us, out);
 }

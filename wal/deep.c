@@ -156,7 +156,8 @@ q_rc q_wal_deep_record(q_wal_deep *d, uint64_t lsn, q_slice bytes, q_err *err)
         return Q_OK;
     case Q_REC_DECISION: return deep_decision(d, lsn, &r.decision, err);
     case Q_REC_TAIL: return deep_tail(d, lsn, &r.tail, err);
-    case Q_REC_OPERATOR: return Q_OK;
+    case Q_REC_OPERATOR:
+    case Q_REC_RESOLVE: return Q_OK;
     }
     return Q_OK;
 }

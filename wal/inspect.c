@@ -7,7 +7,7 @@ enum { ARENA_BYTES = 512 << 20, LINE_BYTES = 256 << 20 };
 
 uint32_t q_wal_type_mask(q_slice name)
 {
-    for (int t = Q_REC_EPOCH; t <= Q_REC_OPERATOR; t++)
+    for (int t = Q_REC_EPOCH; t <= Q_REC_RESOLVE; t++)
         if (q_slice_eq(name, q_slice_cstr(q_rec_type_name((q_rec_type)t))))
             return 1u << t;
     return 0;
@@ -34,6 +34,8 @@ static bool matches(const q_wal_filter *f, const q_rec *r)
         return false;
     if (f->from_seq == 0 && f->to_seq == 0)
         return true;
+    if (r->type == Q_REC_RESOLVE)
+        return seq_matches(f, r->resolve.seq);
     for (uint32_t i = 0; r->type == Q_REC_TAIL && i < r->tail.ended_count; i++)
         if (seq_matches(f, r->tail.ended[i]))
             return true;

@@ -12,6 +12,8 @@
  * Full: also the redo as items, the reply as text (base64 when it isn't UTF-8), events, schema change, hashes, the lists of a tail. What
  * can't be decoded is shown as {"error": why}. `arena` for what is decoded. */
 void q_wal_record_json(q_arena *arena, const q_rec *r, size_t record_bytes, bool full, q_buf *out);
+/* {"mongo": [items], ...}: what a transaction writes in each of `engines` (a mask), from encoded q_writes. */
+void q_wal_redo_json(q_arena *arena, uint32_t engines, const q_slice writes[Q_EN_COUNT], q_buf *out);
 /* An entry of META, POSITION or CATALOG. META's and POSITION's values as text or base64; a definition of CATALOG as QuantaQL, for which it
  * is loaded into *catalog (buckets before their records: the order in which they stand in the table). */
 void q_wal_entry_json(q_arena *arena, q_catalog **catalog, q_log_table table, q_slice key, q_slice value, q_buf *out);

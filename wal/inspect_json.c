@@ -186,17 +186,15 @@ static void item(writer *w, const q_item *i)
     yajl_gen_map_close(w->g);
 }
 
-static void redo(writer *w, const q_rec_decision *d)
+static void redo_fields(writer *w, uint32_t engines, const q_slice redo[Q_EN_COUNT])
 {
-    name(w, "redo");
-    yajl_gen_map_open(w->g);
     for (int e = 0; e < Q_EN_COUNT; e++) {
-        if (!(d->participants & Q_EN_BIT(e)))
+        if (!(engines & Q_EN_BIT(e)))
             continue;
         q_writes writes;
         q_err err = Q_ERR_INIT;
         name(w, q_engine_name((q_engine_id)e));
-        if (q_writes_decode(w->arena, d->redo[e], &writes, &err) != Q_OK) {
+        if (q_writes_decode(w->arena, redo[e], &writes, &err) != Q_OK) {
             error_object(w, &err);
             continue;
         }
@@ -205,7 +203,24 @@ static void redo(writer *w, const q_rec_decision *d)
             item(w, &writes.items[i]);
         yajl_gen_array_close(w->g);
     }
+}
+
+static void redo(writer *w, const q_rec_decision *d)
+{
+    name(w, "redo");
+    yajl_gen_map_open(w->g);
+    redo_fields(w, d->participants, d->redo);
     yajl_gen_map_close(w->g);
+}
+
+static void engine_list(writer *w, const char *field, uint32_t engines)
+{
+    name(w, field);
+    yajl_gen_array_open(w->g);
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        if (engines & Q_EN_BIT(e))
+            name(w, q_engine_name((q_engine_id)e));
+    yajl_gen_array_close(w->g);
 }
 
 /* ---- records ---- */
@@ -219,12 +234,7 @@ static void decision_short(writer *w, const q_rec_decision *d)
     text_field(w, "bucket", d->bucket);
     text_field(w, "request_id", d->request_id);
     text_field(w, "principal", d->principal);
-    name(w, "participants");
-    yajl_gen_array_open(w->g);
-    for (int e = 0; e < Q_EN_COUNT; e++)
-        if (d->participants & Q_EN_BIT(e))
-            name(w, q_engine_name((q_engine_id)e));
-    yajl_gen_array_close(w->g);
+    engine_list(w, "participants", d->participants);
     text_field(w, "query", d->query);
 }
 
@@ -318,7 +328,27 @@ void q_wal_record_json(q_arena *arena, const q_rec *r, size_t record_bytes, bool
         numbers(&w, "published", r->tail.published, r->tail.published_count, full);
         break;
     case Q_REC_OPERATOR: text_field(&w, "text", r->text); break;
+    case Q_REC_RESOLVE:
+        uint_field(&w, "seq", r->resolve.seq);
+        uint_field(&w, "epoch", r->resolve.epoch);
+        name_field(&w, "outcome", r->resolve.abandoned ? "abandoned" : "retried");
+        time_field(&w, "time", r->resolve.time_us);
+        engine_list(&w, "participants", r->resolve.engines);
+        text_field(&w, "who", r->resolve.who);
+        text_field(&w, "why", r->resolve.why);
+        break;
     }
+    end(&w, out);
+}
+
+void q_wal_redo_json(q_arena *arena, uint32_t engines, const q_slice writes[Q_EN_COUNT], q_buf *out)
+{
+    writer w;
+    if (!begin(&w, arena)) {
+        out->failed = true;
+        return;
+    }
+    redo_fields(&w, engines, writes);
     end(&w, out);
 }
 

@@ -17,8 +17,8 @@ static const char MAGIC[4] = { 'Q', 'W', 'A', 'L' };
 
 const char *q_rec_type_name(q_rec_type t)
 {
-    static const char *const names[] = { "unknown", "epoch", "decision", "tail", "operator" };
-    return t >= Q_REC_EPOCH && t <= Q_REC_OPERATOR ? names[t] : names[0];
+    static const char *const names[] = { "unknown", "epoch", "decision", "tail", "operator", "resolve" };
+    return t >= Q_REC_EPOCH && t <= Q_REC_RESOLVE ? names[t] : names[0];
 }
 
 static uint32_t crc_of(const char *header, const char *payload, size_t length)
@@ -118,6 +118,18 @@ void q_rec_encode(const q_rec *r, q_buf *out)
     case Q_REC_DECISION: pack_decision(&pk, &r->decision); break;
     case Q_REC_TAIL: pack_tail(&pk, &r->tail); break;
     case Q_REC_OPERATOR: pack_str(&pk, r->text); break;
+    case Q_REC_RESOLVE:
+        msgpack_pack_uint64(&pk, r->resolve.seq);
+        msgpack_pack_uint64(&pk, r->resolve.epoch);
+        msgpack_pack_uint32(&pk, r->resolve.engines);
+        if (r->resolve.abandoned)
+            msgpack_pack_true(&pk);
+        else
+            msgpack_pack_false(&pk);
+        msgpack_pack_int64(&pk, r->resolve.time_us);
+        pack_str(&pk, r->resolve.who);
+        pack_str(&pk, r->resolve.why);
+        break;
     }
     if (out->failed)
         return;
@@ -173,7 +185,7 @@ q_rc q_rec_check(q_slice bytes, uint64_t expected_lsn, q_rec_type *type, q_err *
     if (lsn != expected_lsn)
         return damaged(err, at, "the header says that it is record %" PRIu64, lsn);
     uint16_t t = q_get_le16(h + AT_TYPE);
-    if (t < Q_REC_EPOCH || t > Q_REC_OPERATOR)
+    if (t < Q_REC_EPOCH || t > Q_REC_RESOLVE)
         return damaged(err, at, "its type %d is unknown", t);
     if (type)
         *type = (q_rec_type)t;
@@ -373,6 +385,15 @@ q_rc q_rec_decode(q_arena *arena, q_slice bytes, uint64_t expected_lsn, q_rec *o
         out->tail.published = read_u64s(&r, arena, "published", &out->tail.published_count);
         break;
     case Q_REC_OPERATOR: out->text = get_str(&r, "text", SIZE_MAX); break;
+    case Q_REC_RESOLVE:
+        out->resolve.seq = get_uint(&r, "seq", UINT64_MAX);
+        out->resolve.epoch = get_uint(&r, "epoch", UINT64_MAX);
+        out->resolve.engines = (uint32_t)get_uint(&r, "engines", (1u << Q_EN_COUNT) - 1);
+        out->resolve.abandoned = get_bool(&r, "abandoned");
+        out->resolve.time_us = get_int(&r, "time", INT64_MIN, INT64_MAX);
+        out->resolve.who = get_str(&r, "who", SIZE_MAX);
+        out->resolve.why = get_str(&r, "why", SIZE_MAX);
+        break;
     }
     r.field = "end";
     if (!r.failed && r.off != r.len)

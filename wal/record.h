@@ -19,7 +19,8 @@ typedef enum q_rec_type {
     Q_REC_EPOCH = 1,  /* a coordinator's life began */
     Q_REC_DECISION,   /* committed or aborted, with all that recovery needs */
     Q_REC_TAIL,       /* what rides along: ENDs, what was published */
-    Q_REC_OPERATOR    /* an operator resolved something by hand: text */
+    Q_REC_OPERATOR,   /* an operator did something by hand: text */
+    Q_REC_RESOLVE     /* an operator ended what an engine can't apply (B5) */
 } q_rec_type;
 
 typedef struct q_rec_event { q_slice key, value; } q_rec_event; /* a change event: record id, JSON */
@@ -52,6 +53,14 @@ typedef struct q_rec_tail {
 
 typedef struct q_rec_epoch { uint64_t epoch; int64_t time_us; q_slice version; } q_rec_epoch;
 
+typedef struct q_rec_resolve {
+    uint64_t seq, epoch;       /* of the transaction; of the coordinator that was asked */
+    uint32_t engines;          /* mask */
+    bool abandoned;            /* their part is given up: it counts as applied, and recovery and replays leave it out. Else: tried again at once */
+    int64_t time_us;
+    q_slice who, why;
+} q_rec_resolve;
+
 typedef struct q_rec {
     q_rec_type type;
     uint64_t lsn;
@@ -60,6 +69,7 @@ typedef struct q_rec {
         q_rec_tail tail;
         q_rec_epoch epoch;
         q_slice text;
+        q_rec_resolve resolve;
     };
 } q_rec;
 

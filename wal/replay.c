@@ -42,7 +42,9 @@ struct q_replay {
     q_catalog *catalog;
     q_arena *own, *chunk, *decoded, *out;
     uint64_t first_lsn, end_lsn, next_lsn, high_before;
-    bool prepared;
+    bool prepared, again;
+    uint64_t *abandoned;    /* seqs whose part an operator gave up */
+    size_t abandoned_count, abandoned_cap;
     /* the records of a chunk */
     q_slice *records;
     uint32_t record_count, record_cap, record_at;
@@ -142,6 +144,7 @@ void q_replay_free(q_replay *r)
         forget_state(r, &r->keys[i]);
     free(r->keys);
     free(r->records);
+    free(r->abandoned);
     q_buf_free(&r->scratch);
     q_catalog_unref(r->catalog);
     q_arena_free(r->own);
@@ -296,16 +299,44 @@ static void note_item(key *k, const q_item *item, uint64_t seq, int64_t time_us,
     k->time_us = time_us;
 }
 
+static bool is_abandoned(const q_replay *r, uint64_t seq)
+{
+    for (size_t i = 0; i < r->abandoned_count; i++)
+        if (r->abandoned[i] == seq)
+            return true;
+    return false;
+}
+
+/* It comes after its decision, which was taken for good: the first pass is made again then. */
+static q_rc note_abandoned(q_replay *r, const q_rec_resolve *x, q_err *err)
+{
+    if (!x->abandoned || !(x->engines >> r->spec.engine & 1) || is_abandoned(r, x->seq))
+        return Q_OK;
+    if (r->abandoned_count == r->abandoned_cap) {
+        size_t cap = r->abandoned_cap ? r->abandoned_cap * 2 : 16;
+        uint64_t *more = realloc(r->abandoned, cap * sizeof *more);
+        if (!more)
+            return no_memory(err);
+        r->abandoned = more;
+        r->abandoned_cap = cap;
+    }
+    r->abandoned[r->abandoned_count++] = x->seq;
+    r->again = true;
+    return Q_OK;
+}
+
 /* Decodes a record. *w has the engine's items; false: nothing of it concerns the replay. */
 static q_rc decode(q_replay *r, uint64_t lsn, q_slice bytes, q_rec *rec, q_writes *w, bool *concerns, q_err *err)
 {
     *concerns = false;
     q_arena_reset(r->decoded);
     q_rc rc = q_rec_decode(r->decoded, bytes, lsn, rec, err);
+    if (rc == Q_OK && rec->type == Q_REC_RESOLVE && !r->prepared)
+        return note_abandoned(r, &rec->resolve, err);
     if (rc != Q_OK || rec->type != Q_REC_DECISION)
         return rc;
     const q_rec_decision *d = &rec->decision;
-    if (!d->committed || !(d->participants >> r->spec.engine & 1) || (r->spec.limit && d->seq > r->spec.limit) ||
+    if (!d->committed || !(d->participants >> r->spec.engine & 1) || is_abandoned(r, d->seq) || (r->spec.limit && d->seq > r->spec.limit) ||
         (r->spec.bucket.len && !q_slice_eq(r->spec.bucket, d->bucket)))
         return Q_OK;
     rc = q_writes_decode(r->decoded, d->redo[r->spec.engine], w, err);
@@ -324,6 +355,14 @@ q_rc q_replay_prepare(q_replay *r, q_err *err)
     q_rc rc = r->prepared ? Q_OK : next_chunk(r, err);
     if (r->prepared)
         return Q_OK;
+    if (rc == Q_END && r->again) {
+        r->again = false;
+        r->next_lsn = r->first_lsn;
+        r->progress.done = 0;
+        r->key_count = 0;
+        memset(r->keys, 0, r->key_slots * sizeof *r->keys);
+        return Q_WAIT;
+    }
     if (rc == Q_END) {
         r->prepared = true;
         r->next_lsn = r->first_lsn;

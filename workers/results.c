@@ -178,6 +178,25 @@ static void still_stuck(q_worker *w, q_stuck_txn *t, int64_t mono_us)
 /* Is the failure about something in the batch, or about the engine? */
 static bool about_the_batch(const q_job *j) { return j->rc == Q_FAIL || (j->rc == Q_RETRY && j->err.code != Q_E_ENGINE_DOWN); }
 
+/* To the coordinator, for its operators: a vote about what is committed decides nothing. */
+static void tell_why(q_worker *w, const q_box *b, q_worker_fx *fx)
+{
+    enum { TOLD = 16 };
+    uint32_t n = b->window < TOLD ? b->window : TOLD, end = b->from + n;
+    q_slice text = q_arena_copy(fx->arena, q_slice_cstr(b->pub.err.message));
+    q_vote *votes = Q_NEW_ARRAY(fx->arena, q_vote, n);
+    if (!votes || !text.ptr || !text.len)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        votes[i] = (q_vote){ .seq = b->units[b->from + i].work.seq, .no = Q_NO_REFUSED, .text = text };
+    for (uint32_t i = b->from, next; i < end; i = next) {
+        next = same_bucket(b, i, end);
+        q_msg m = q_worker_answer(w, Q_M_VOTE, b->pub.epoch, b->units[i].bucket, next - i);
+        m.votes = votes + (i - b->from);
+        q_worker_send_msg(w, fx, &m);
+    }
+}
+
 /* True: the box is to be kept for another run. A batch that fails because of one transaction in it is halved until that one stands alone
  * and can be set aside; whatever was applied of it is applied again, which changes nothing. */
 static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
@@ -191,6 +210,8 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         return false;
     if (w->failing_since_us == 0)
         w->failing_since_us = mono_us;
+    if (b->window == 1 || !about_the_batch(&b->pub))
+        tell_why(w, b, fx);
     if (!about_the_batch(&b->pub)) {
         rest(w, mono_us);
         /* It may come back without the epoch (restored), or a lease may have gone elsewhere: it is told again before the next try. */

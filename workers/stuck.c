@@ -170,6 +170,15 @@ void q_stuck_remove(q_stuck *s, q_spares *spares, q_stuck_txn *gone)
     q_spares_give(spares, gone->arena);
 }
 
+void q_stuck_forget(q_stuck *s, q_spares *spares, uint64_t seq)
+{
+    for (q_stuck_txn *t = s->first; t; t = t->next)
+        if (t->unit.work.seq == seq) {
+            q_stuck_remove(s, spares, t);
+            return;
+        }
+}
+
 void q_stuck_clear(q_stuck *s, q_spares *spares)
 {
     while (s->first)

@@ -36,6 +36,8 @@ uint32_t q_stuck_group(q_stuck_txn *lead, q_stuck_txn **out, uint32_t cap);
 /* When the next one is due; 0: never (none waits). */
 int64_t q_stuck_next_at(const q_stuck *s);
 void q_stuck_remove(q_stuck *s, q_spares *spares, q_stuck_txn *t);
+/* An operator gave it up: it isn't tried again, unless it is being tried just now. */
+void q_stuck_forget(q_stuck *s, q_spares *spares, uint64_t seq);
 void q_stuck_clear(q_stuck *s, q_spares *spares);
 
 #endif

@@ -343,6 +343,11 @@ void q_worker_enqueue(q_worker *w, q_queue *q, q_entry *e, q_worker_fx *fx)
 
 static void take_abort(q_worker *w, q_entry *e, q_worker_fx *fx)
 {
+    bool trying = false;
+    for (const q_box *b = w->boxes; b; b = b->next)
+        trying = trying || b->stuck_count;
+    for (uint32_t i = 0; i < e->msg.count && !trying; i++)
+        q_stuck_forget(&w->stuck, &w->spares, e->msg.seqs[i]);
     /* Without a durable prepare there is nothing to undo. */
     if (!w->config.durable_prepare || Q_SABOTAGED(w->config.sabotage, Q_SAB_KEEP_ORPHANS)) {
         q_entry_drop(e, &w->spares);

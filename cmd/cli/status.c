@@ -3,6 +3,7 @@
 #include "cmd/cli/cli.h"
 #include "cmd/cli/find.h"
 #include "cmd/cli/options.h"
+#include "cmd/cli/wal_verbs.h"
 
 #include <inttypes.h>
 
@@ -23,6 +24,8 @@ static void txn_help(FILE *to)
 {
     fputs("Usage: quanta txn list [--stuck] [--format table|json] [--http HOST:PORT]\n\n"
           "The open transactions: state, age, the engines still missing, whom it waits for, why.\n"
+          "       quanta txn show TXID                 everything about one\n"
+          "       quanta txn resolve TXID --commit | --abandon-engine E [--why TEXT]\n"
           "  --stuck   only those that are decided and whose apply an engine keeps failing or not answering\n",
           to);
 }
@@ -178,12 +181,14 @@ int q_cmd_txn(int argc, char **argv)
     static const char *const columns[] = { "txid", "bucket", "request id", "seq", "state", "age", "in state", "waits for", "error" };
     call c = { 0 };
     int status;
+    if (argc > 1 && q_txn_verb(argc - 1, argv + 1, &status))
+        return status;
     if (!parse(argc, argv, "quanta txn", &c, txn_help, &status))
         return status;
     if (optind == argc)
-        return q_usage_error("quanta txn", "the verb is list");
+        return q_usage_error("quanta txn", "the verb is list, show or resolve");
     if (strcmp(argv[optind], "list"))
-        return q_usage_error("quanta txn", "unknown verb '%s': it is list", argv[optind]);
+        return q_usage_error("quanta txn", "unknown verb '%s': it is list, show or resolve", argv[optind]);
     if (optind + 1 < argc)
         return q_usage_error("quanta txn", "unexpected '%s'", argv[optind + 1]);
     q_buf body = Q_BUF_INIT(MAX_ANSWER);

@@ -15,6 +15,9 @@ int q_wal_compact(int argc, char **argv);
 int q_wal_backup(int argc, char **argv);
 int q_wal_restore(int argc, char **argv);
 
+/* The verbs of quanta txn that ask about one transaction or end it: show, resolve. argv[0] is the verb. */
+bool q_txn_verb(int argc, char **argv, int *status);
+
 /* `dir`: what --dir said (`given`), which may be a log's directory or that of a quanta dev around it; else that of the last quanta dev.
  * Becomes the log's. Q_EXIT_COMMITTED, or the exit status after a message. */
 int q_wal_find(char dir[PATH_MAX], bool given);

@@ -81,6 +81,21 @@ static void ask_cancel(void *ctx, q_core *core, int64_t mono_us)
 
 static void ask_replay_status(void *ctx, q_core *core, int64_t mono_us) { q_core_replay_status(core, mono_us, ctx); }
 
+typedef struct txn_ask { q_slice txid, who, why; bool abandon; q_engine_id engine; q_buf *out; q_rc rc; q_err err; } txn_ask;
+
+static void ask_show(void *ctx, q_core *core, int64_t mono_us)
+{
+    txn_ask *a = ctx;
+    a->rc = q_core_show_txn(core, a->txid, mono_us, a->out, &a->err);
+}
+
+static void ask_resolve(void *ctx, q_core *core, int64_t mono_us)
+{
+    txn_ask *a = ctx;
+    (void)mono_us;
+    a->rc = q_core_resolve(core, a->txid, a->abandon, a->engine, a->who, a->why, q_now_us(), &a->err);
+}
+
 static bool stopping(q_admin_reply *reply)
 {
     refuse(reply, 503, "the coordinator is stopping", "");
@@ -115,6 +130,39 @@ static bool begin_replay(q_host *h, const q_admin_request *r, q_admin_reply *rep
     return true;
 }
 
+static bool show_txn(q_host *h, const q_admin_request *r, q_admin_reply *reply)
+{
+    txn_ask a = { .txid = q_slice_cstr(arg(r, "txid")), .out = &reply->body, .err = Q_ERR_INIT };
+    if (!q_host_ask(h, ask_show, &a))
+        return stopping(reply);
+    reply->status = 200;
+    reply->type = "application/json";
+    if (a.rc != Q_OK)
+        refuse(reply, 404, a.err.message, a.err.hint);
+    return true;
+}
+
+static bool resolve_txn(q_host *h, const q_admin_request *r, q_admin_reply *reply)
+{
+    txn_ask a = { .txid = q_slice_cstr(arg(r, "txid")), .why = q_slice_cstr(arg(r, "why")), .err = Q_ERR_INIT };
+    a.who = q_slice_cstr(r->header_value(r->handle, "quanta-operator"));
+    a.abandon = engine_named(arg(r, "abandon"), &a.engine);
+    if (a.abandon == is(arg(r, "commit"), "1") || a.why.len > 1000 || !q_utf8_valid(a.why)) {
+        refuse(reply, 400, "either commit=1, or abandon and an engine's name; why is text of at most 1000 bytes", "");
+        return true;
+    }
+    if (!q_host_ask(h, ask_resolve, &a))
+        return stopping(reply);
+    if (a.rc != Q_OK) {
+        refuse(reply, 409, a.err.message, a.err.hint);
+        return true;
+    }
+    reply->status = 200;
+    reply->type = "application/json";
+    q_buf_add_cstr(&reply->body, "{}\n");
+    return true;
+}
+
 static bool may_change(const q_admin_request *r, q_admin_reply *reply)
 {
     const char *who = r->header_value(r->handle, "quanta-operator");
@@ -135,12 +183,16 @@ bool q_operators_answer(q_host *h, const q_admin_request *r, q_admin_reply *repl
         reply->type = "application/json";
         return q_host_ask(h, ask_replay_status, &reply->body) || stopping(reply);
     }
-    if (!post || (!is(r->path, "/admin/replay") && !is(r->path, "/admin/replay/cancel")))
+    if (get && is(r->path, "/admin/txn"))
+        return show_txn(h, r, reply);
+    if (!post || (!is(r->path, "/admin/replay") && !is(r->path, "/admin/replay/cancel") && !is(r->path, "/admin/txn/resolve")))
         return false;
     if (!may_change(r, reply))
         return true;
     if (is(r->path, "/admin/replay"))
         return begin_replay(h, r, reply);
+    if (is(r->path, "/admin/txn/resolve"))
+        return resolve_txn(h, r, reply);
     if (!q_host_ask(h, ask_cancel, NULL))
         return stopping(reply);
     reply->status = 200;

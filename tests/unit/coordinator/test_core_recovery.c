@@ -564,6 +564,94 @@ static void what_a_sweeper_finds_is_undone_committed_or_left(void **state)
     world_free(w);
 }
 
+/* The part of the log with an operator's name in it. */
+static unsigned resolve_records(world *w)
+{
+    unsigned n = 0;
+    for (uint64_t lsn = 1; lsn <= w->record_count; lsn++) {
+        q_rec r = world_record(w, lsn);
+        if (r.type != Q_REC_RESOLVE)
+            continue;
+        n++;
+        assert_true(q_slice_eq(r.resolve.who, Q_SLICE_LIT("ann")));
+        assert_true(q_slice_eq(r.resolve.why, Q_SLICE_LIT("disk lost")));
+    }
+    return n;
+}
+
+static void an_operator_gives_up_a_part_and_it_stays_so_over_a_crash(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    q_err err = Q_ERR_INIT;
+    char txid[60];
+    q_buf out = Q_BUF_INIT(1 << 20);
+    w->engines[Q_EN_INFLUX].no_acks = true;
+    world_ask(w, "r", "INSERT INTO item { id: \"a\", level: 1.0 };");
+    world_run(w);
+    q_core_list_txns(w->core, w->mono_us, false, &out);
+    assert_int_equal(sscanf(out.ptr, "{\"txid\":\"%59[0-9-]", txid), 1);
+    q_slice id = q_slice_cstr(txid);
+
+    q_buf_clear(&out);
+    assert_int_equal(q_core_show_txn(w->core, id, w->mono_us, &out, &err), Q_OK);
+    q_buf_add_byte(&out, 0);
+    assert_non_null(strstr(out.ptr, "\"participants\":[\"postgres\",\"influx\"]"));
+    assert_non_null(strstr(out.ptr, "\"applied\":[\"postgres\"]"));
+    assert_non_null(strstr(out.ptr, "\"redo\":{\"postgres\":["));
+
+    assert_int_equal(q_core_resolve(w->core, Q_SLICE_LIT("1-999"), true, Q_EN_INFLUX, Q_SLICE_LIT("ann"), Q_SLICE_NONE, w->now_us, &err), Q_FAIL);
+    assert_int_equal(q_core_resolve(w->core, id, true, Q_EN_POSTGRES, Q_SLICE_LIT("ann"), Q_SLICE_NONE, w->now_us, &err), Q_FAIL);
+    w->hold_log = true;
+    assert_int_equal(q_core_resolve(w->core, id, true, Q_EN_INFLUX, Q_SLICE_LIT("ann"), Q_SLICE_LIT("disk lost"), w->now_us, &err), Q_OK);
+    world_run(w);
+    assert_int_equal(world_stats(w).in_doubt, 1); /* not before it is durable */
+    world_write(w);
+    unsigned commits = w->engines[Q_EN_INFLUX].commits;
+    w->hold_log = false;
+    restart(w); /* durable, and nobody was told */
+    assert_int_equal(resolve_records(w), 1);
+    assert_int_equal(world_stats(w).in_doubt, 0);
+    world_pass(w, 30000);
+    assert_int_equal(w->engines[Q_EN_INFLUX].commits, commits);
+
+    world_ask(w, "s", "INSERT INTO item { id: \"b\", level: 1.0 };");
+    world_run(w);
+    assert_int_equal(world_stats(w).in_doubt, 1);
+    q_buf_clear(&out);
+    q_core_list_txns(w->core, w->mono_us, false, &out);
+    assert_int_equal(sscanf(out.ptr, "{\"txid\":\"%59[0-9-]", txid), 1);
+    assert_int_equal(q_core_resolve(w->core, q_slice_cstr(txid), true, Q_EN_INFLUX, Q_SLICE_LIT("ann"), Q_SLICE_LIT("disk lost"), w->now_us, &err), Q_OK);
+    world_run(w);
+    assert_int_equal(world_stats(w).in_doubt, 0);
+    world_pass(w, 1000);
+    q_rec last = world_record(w, w->record_count);
+    assert_int_equal(last.type, Q_REC_TAIL);
+    q_buf_free(&out);
+    world_free(w);
+}
+
+static void an_operator_has_it_tried_again_at_once(void **state)
+{
+    (void)state;
+    world *w = world_with_schema();
+    q_err err = Q_ERR_INIT;
+    char txid[60];
+    q_buf out = Q_BUF_INIT(1 << 20);
+    w->engines[Q_EN_INFLUX].no_acks = true;
+    world_ask(w, "r", "INSERT INTO item { id: \"a\", level: 1.0 };");
+    world_pass(w, 60000); /* the pauses are ten seconds long by now */
+    q_core_list_txns(w->core, w->mono_us, true, &out);
+    assert_int_equal(sscanf(out.ptr, "{\"txid\":\"%59[0-9-]", txid), 1);
+    w->engines[Q_EN_INFLUX].no_acks = false;
+    assert_int_equal(q_core_resolve(w->core, q_slice_cstr(txid), false, 0, Q_SLICE_LIT("ann"), Q_SLICE_LIT("disk lost"), w->now_us, &err), Q_OK);
+    world_run(w);
+    assert_int_equal(world_stats(w).in_doubt, 0);
+    assert_int_equal(resolve_records(w), 1);
+    q_buf_free(&out);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +678,8 @@ int main(void)
         cmocka_unit_test(a_clock_that_went_back_over_a_restart_does_not_take_time_back),
         cmocka_unit_test(votes_and_acks_of_an_earlier_life_mean_nothing),
         cmocka_unit_test(what_a_sweeper_finds_is_undone_committed_or_left),
+        cmocka_unit_test(an_operator_gives_up_a_part_and_it_stays_so_over_a_crash),
+        cmocka_unit_test(an_operator_has_it_tried_again_at_once),
     };
     return cmocka_run_group_tests_name("core: recovery", tests, NULL, NULL);
 }

@@ -176,7 +176,7 @@ static void payloads_that_lie_are_refused(void **state)
     refused(forge(Q_WAL_FORMAT + 1, Q_REC_OPERATOR, "\xa1x", 2), "format 2");
     refused(forge(0, Q_REC_OPERATOR, "\xa1x", 2), "format 0");
     refused(forge(Q_WAL_FORMAT, 0, "\xa1x", 2), "type 0");
-    refused(forge(Q_WAL_FORMAT, Q_REC_OPERATOR + 1, "\xa1x", 2), "type 5");
+    refused(forge(Q_WAL_FORMAT, Q_REC_RESOLVE + 1, "\xa1x", 2), "type 6");
     assert_int_equal(q_rec_decode(arena, forge(Q_WAL_FORMAT, Q_REC_OPERATOR, "\xa1x", 2), 5, &out, &err), Q_OK);
     refused(forge(Q_WAL_FORMAT, Q_REC_OPERATOR, "", 0), "ends before");
     refused(forge(Q_WAL_FORMAT, Q_REC_OPERATOR, "\xa2x", 2), "cut");
