@@ -600,6 +600,26 @@ static q_rc meta(q_host *h, q_arena *arena, const char *key, q_slice *out, q_err
     return rc == Q_END ? q_err_set(err, Q_E_INTERNAL, "the log has no %s", key) : rc;
 }
 
+/* The log's own incarnation is also its first topic's; one that an operator has named since is in META. */
+static q_rc topic_incarnation(q_host *h, q_arena *arena, q_slice *out, q_err *err)
+{
+    static const q_slice key = Q_SLICE_LIT("topic");
+    if (h->config.new_topic) {
+        char fresh[16];
+        randombytes_buf(fresh, sizeof fresh);
+        q_log_op op = { .kind = Q_LO_PUT, .table = Q_LT_META, .key = key, .value = { fresh, sizeof fresh } };
+        q_rc rc = forget_positions(h, err);
+        if (rc == Q_OK)
+            rc = h->log->ops->commit(h->log, &op, 1, err);
+        if (rc != Q_OK)
+            return rc;
+    }
+    q_rc rc = h->log->ops->get(h->log, arena, Q_LT_META, key, out, err);
+    if (rc == Q_END)
+        rc = h->log->ops->get(h->log, arena, Q_LT_META, Q_SLICE_LIT(Q_LOG_META_INCARNATION), out, err);
+    return rc == Q_OK && out->len != 16 ? q_err_set(err, Q_E_INTERNAL, "the log's topic incarnation has a wrong size") : rc;
+}
+
 static q_rc recover(q_host *h, q_err *err)
 {
     q_arena *arena = q_arena_new(0);
@@ -615,7 +635,11 @@ static q_rc recover(q_host *h, q_err *err)
         h->config.core.cluster = h->cluster;
         memcpy(h->config.core.log_incarnation, incarnation.ptr, 16);
         memcpy(h->config.core.topic_incarnation, incarnation.ptr, 16);
-        if (h->config.new_broker) {
+        q_slice topic;
+        rc = topic_incarnation(h, arena, &topic, err);
+        if (rc == Q_OK)
+            memcpy(h->config.core.topic_incarnation, topic.ptr, 16);
+        if (rc == Q_OK && h->config.new_broker) {
             randombytes_buf(h->config.core.topic_incarnation, 16);
             rc = forget_positions(h, err);
         }

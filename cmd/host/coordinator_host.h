@@ -26,6 +26,8 @@ typedef struct q_host_config {
     const char *log_dir;
     uint64_t log_max_bytes;
     bool new_broker;   /* an in-process broker that starts empty: positions of an earlier one say nothing (B7) */
+    bool new_topic;    /* an operator's word that the requests topic was created anew: positions are forgotten, and from now on what
+                          stands at an offset is another request than what stood there in the old one (B7) */
     q_core_config core; /* cluster and incarnation are filled from the log */
     q_host_transport transport;
 } q_host_config;
