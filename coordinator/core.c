@@ -156,6 +156,7 @@ static void defaults(q_core_config *k)
     k->dedupe_max_bytes = k->dedupe_max_bytes ? k->dedupe_max_bytes : (uint64_t)256 << 20;
     k->dedupe_window_us = k->dedupe_window_us ? k->dedupe_window_us : (int64_t)24 * 3600 * 1000000;
     k->txn_max_bytes = k->txn_max_bytes ? k->txn_max_bytes : (uint64_t)64 << 20;
+    k->segment_bytes = k->segment_bytes ? k->segment_bytes : (uint64_t)8 << 20;
     k->seq_block = or_else(k->seq_block, 1 << 20);
 }
 
@@ -239,6 +240,7 @@ void q_core_free(q_core *c)
     q_core_out_free(c);
     q_core_group_free_all(c);
     q_core_replay_free(c);
+    q_core_kept_free(c);
     q_locks_free(c->locks);
     q_dedupe_free(c->dedupe);
     q_positions_free(c->positions);
@@ -367,6 +369,9 @@ void q_core_step(q_core *c, const q_event *ev, q_effects *fx)
         break;
     case Q_EV_TIMER:
         time_passed(c);
+        break;
+    case Q_EV_ARCHIVED:
+        q_core_archived(c, ev->group);
         break;
     case Q_EV_REPLAY:
         q_core_replay_came(c, ev->replay);

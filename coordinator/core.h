@@ -33,6 +33,10 @@ typedef struct q_core_config {
     uint32_t sabotage;              /* simulator's mutants: see base/sabotage.h; 0 in every build that ships */
     /* 0 or NULL in all of these takes the default. */
     uint64_t log_keep_bytes;        /* records kept for the replies of duplicates: the oldest ids go when they are more (0: no bound) */
+    int64_t log_trim_age_us;        /* records that nobody needs stay in the log until they are so old … (0, and log_trim_bytes 0: they go at once) */
+    uint64_t log_trim_bytes;        /* … or its records are so many bytes (0: no bound) */
+    bool archive;                   /* trimmed records go to segments first: ARCHIVE. Else they are gone */
+    uint64_t segment_bytes;         /* of the log's records in a segment, at least (8 MiB) */
     uint64_t txn_max_bytes;         /* memory of one transaction (64 MiB) */
     uint32_t seq_block;             /* seqs reserved at once (1 << 20) */
     q_authenticate authenticate;    /* NULL: every principal is "anonymous" */
@@ -58,6 +62,7 @@ typedef enum q_event_kind {
     Q_EV_PERSISTED,   /* the group that PERSIST named is durable */
     Q_EV_PUBLISHED,   /* the broker has acknowledged a REPLY, REPLY_STORED or PUBLISH: its token. Several may carry one token: each is said */
     Q_EV_TIMER,       /* time has passed (also sent now and then when nothing happens) */
+    Q_EV_ARCHIVED,    /* the records below `group` are durable in segments; 0: they couldn't be written */
     Q_EV_REPLAY       /* what REPLAY asked for: a batch of redo, the end, or why there is none */
 } q_event_kind;
 
@@ -76,7 +81,7 @@ typedef struct q_event {
     union {
         q_request request; /* borrowed for the step */
         q_slice bytes;     /* MESSAGE */
-        uint64_t group;    /* PERSISTED */
+        uint64_t group;    /* PERSISTED; ARCHIVED: an lsn */
         uint64_t token;    /* PUBLISHED */
         const q_replay_event *replay;
     };
@@ -95,6 +100,7 @@ typedef enum q_effect_kind {
     Q_FX_RESUME,
     Q_FX_TIMER,       /* say TIMER at `at_us` (monotonic) at the latest */
     Q_FX_LOG,         /* a line for the log: text in bytes */
+    Q_FX_ARCHIVE,     /* write the records below `lsn` into a segment (wal/segment.h), durably; then say ARCHIVED(lsn), or ARCHIVED(0) */
     Q_FX_REPLAY,      /* read redo from the log and its segments (wal/replay.h), and say REPLAY */
     Q_FX_FATAL        /* end the process; no outcome may leave any more: reason in bytes */
 } q_effect_kind;
@@ -170,6 +176,7 @@ typedef struct q_core_stats {
     uint64_t in_doubt;                 /* decided, not applied everywhere */
     int64_t oldest_in_doubt_us;        /* age; 0 when none */
     uint64_t groups, group_records, lock_waits;
+    uint64_t archived_lsn;             /* records below it are in segments, as far as this life knows */
     uint64_t resolved;                 /* by operators */
     uint64_t epoch, next_seq;
     uint32_t engines_ready;            /* mask: told the epoch and answering */

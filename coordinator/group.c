@@ -74,6 +74,8 @@ static void append(q_core *c, q_group *g, q_rec *r)
     q_rec_encode(r, &g->bytes);
     o->value_len = g->bytes.len - o->value_at;
     g->records++;
+    g->last_lsn = r->lsn;
+    q_core_kept_note(c, r->lsn, o->value_len);
     if (g->bytes.failed)
         q_core_die(c, "a log record can't be encoded");
 }
@@ -336,7 +338,7 @@ static void trim(q_core *c, q_group *g)
         return; /* it reads them */
     q_dedupe_evict(c->dedupe, c->last_time_us > c->now_us ? c->last_time_us : c->now_us, may_return, c);
     uint64_t low = c->first_open ? c->first_open->lsn : c->next_lsn, kept = q_dedupe_first_lsn(c->dedupe);
-    low = kept < low ? kept : low;
+    low = q_core_trim_to(c, kept < low ? kept : low);
     if (low < c->trimmed_lsn + Q_TRIM_RECORDS)
         return;
     q_group_op *o = add_op(c, g, Q_LO_TRIM, 0);
@@ -467,6 +469,8 @@ void q_core_group_durable(q_core *c, uint64_t group)
         return;
     }
     c->flying = NULL;
+    if (g->records)
+        c->durable_lsn = g->last_lsn;
     if (group > 1) /* the first one waits for the process to start: it says nothing of the next */
         c->persist_ns = q_core_stopwatch(c) - c->persist_began_ns;
     if (g->seqs_until)
@@ -514,7 +518,7 @@ q_rc q_core_meta_load(q_core *c, q_slice key, q_slice value, q_err *err)
     } else if (q_slice_eq(key, Q_SLICE_LIT("seq")) && whole) {
         c->seqs_until = q_get_le64(value.ptr);
     } else if (q_slice_eq(key, Q_SLICE_LIT("low")) && whole) {
-        c->first_lsn = c->trimmed_lsn = c->next_lsn = q_get_le64(value.ptr);
+        c->first_lsn = c->trimmed_lsn = c->archived_lsn = c->next_lsn = q_get_le64(value.ptr);
     } else if (q_slice_eq(key, Q_SLICE_LIT("marks")) && value.len == MARKS_BYTES) {
         c->last_time_us = (int64_t)q_get_le64(value.ptr);
         c->seq_high = c->seq_high_next = q_get_le64(value.ptr + 8);

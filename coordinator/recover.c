@@ -169,6 +169,8 @@ q_rc q_core_record(q_core *c, uint64_t lsn, q_slice bytes, q_err *err)
     bool keep = false;
     if (rc == Q_OK) {
         c->next_lsn = lsn + 1;
+        c->durable_lsn = lsn;
+        q_core_kept_note(c, lsn, bytes.len);
         switch (r.type) {
         case Q_REC_EPOCH:
             if (r.epoch.epoch > c->epoch)

@@ -149,7 +149,7 @@ typedef struct q_group {
     q_log_op *final;
     size_t final_cap;
     q_txn *first, **last;       /* decisions, in the order of their records */
-    uint64_t decisions, records;
+    uint64_t decisions, records, last_lsn;
     struct q_resolution *resolutions; /* operators' */
     bool begins_epoch;
     bool positions;             /* it writes positions */
@@ -171,6 +171,11 @@ typedef struct q_engine_view {
     uint64_t ended_high;        /* the highest seq of an ended transaction that it took part in */
     bool replayed;              /* in this life: redo of old transactions may still be on its way to it */
 } q_engine_view;
+
+/* ---- retention.c ---- */
+
+typedef struct q_kept_mark { uint64_t lsn, bytes; int64_t time_us; } q_kept_mark; /* bytes: of all records before it */
+typedef struct q_kept { q_kept_mark *at; size_t count, cap; uint64_t bytes; } q_kept;
 
 /* ---- replay.c ---- */
 
@@ -265,6 +270,11 @@ struct q_core {
 
     q_engine_view engines[Q_EN_COUNT];
     uint32_t ready;             /* mask */
+
+    q_kept kept;
+    uint64_t durable_lsn;       /* the newest durable record */
+    uint64_t archived_lsn, archiving_lsn; /* records below it are in segments; below it are being written there, 0: none are */
+    int64_t archive_again_us;
 
     q_replaying replay;
     uint64_t replay_ids;
@@ -376,6 +386,13 @@ void q_core_send_aborts(q_core *c, q_txn *t);
 void q_core_out_push(q_core *c, q_slice bucket, q_engine_id engine, q_out kind, uint64_t number);
 void q_core_out_flush(q_core *c);
 void q_core_out_free(q_core *c);
+
+/* retention.c */
+void q_core_kept_note(q_core *c, uint64_t lsn, size_t bytes);
+void q_core_kept_free(q_core *c);
+/* Records below it may be trimmed now; `low`: from where on they are needed. */
+uint64_t q_core_trim_to(q_core *c, uint64_t low);
+void q_core_archived(q_core *c, uint64_t lsn);
 
 /* replay.c */
 bool q_core_replay_active(const q_core *c);

@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/metrics.h"
 #include "base/say.h"
+#include "cmd/host/archive.h"
 #include "cmd/host/redo.h"
 
 #include <pthread.h>
@@ -19,7 +20,7 @@ enum {
     FULL_TELL_US = 10 * 1000 * 1000,
 };
 
-typedef enum kind { ITEM_REQUEST, ITEM_MESSAGE, ITEM_PUBLISHED, ITEM_PERSISTED, ITEM_ASK, ITEM_REPLAY } kind;
+typedef enum kind { ITEM_REQUEST, ITEM_MESSAGE, ITEM_PUBLISHED, ITEM_PERSISTED, ITEM_ASK, ITEM_REPLAY, ITEM_ARCHIVED } kind;
 
 typedef struct ask {
     void (*call)(void *ctx, q_core *core, int64_t mono_us);
@@ -63,6 +64,7 @@ struct q_host {
     bool log_stop;
 
     pending *unsent, **unsent_end; /* the core thread's own */
+    q_archiver *archiver;      /* a segment being written, or the last one; the core thread's own */
     q_redo *redo;              /* a replay's reader; the core thread's own */
     int64_t next_timer_us;
     atomic_bool failed;
@@ -358,6 +360,20 @@ static void send_work(q_host *h, const q_effect *fx)
            (what == Q_M_ABORT && Q_FAILPOINT(ABORT_SENT_AFTER)) || (what == Q_M_FENCE && Q_FAILPOINT(FENCE_SENT_AFTER)));
 }
 
+static void archived(void *ctx, uint64_t lsn)
+{
+    item it = { .kind = ITEM_ARCHIVED, .number = lsn };
+    (void)!push(ctx, &it); /* stopped: the next life finds the segment */
+}
+
+static void archive(q_host *h, uint64_t end_lsn)
+{
+    q_archiver_end(h->archiver); /* it has said that it is done */
+    h->archiver = q_archiver_start(h->log, h->config.log_dir, h->cluster, end_lsn, archived, h);
+    if (!h->archiver)
+        archived(h, 0);
+}
+
 static void redo_ready(void *ctx, uint64_t id)
 {
     item it = { .kind = ITEM_REPLAY, .number = id };
@@ -419,6 +435,9 @@ static void carry_out(q_host *h)
             if (!h->next_timer_us || fx->at_us < h->next_timer_us)
                 h->next_timer_us = fx->at_us;
             break;
+        case Q_FX_ARCHIVE:
+            archive(h, fx->lsn);
+            break;
         case Q_FX_REPLAY:
             replay_ordered(h, fx->replay);
             break;
@@ -470,6 +489,11 @@ static void run_item(q_host *h, item *it, int64_t now_us, int64_t mono_us)
         break;
     case ITEM_PERSISTED:
         ev.kind = Q_EV_PERSISTED;
+        ev.group = it->number;
+        q_core_step(h->core, &ev, h->fx);
+        break;
+    case ITEM_ARCHIVED:
+        ev.kind = Q_EV_ARCHIVED;
         ev.group = it->number;
         q_core_step(h->core, &ev, h->fx);
         break;
@@ -664,6 +688,7 @@ static q_rc recover(q_host *h, q_err *err)
 static void free_host(q_host *h)
 {
     q_redo_stop(h->redo);
+    q_archiver_end(h->archiver);
     q_core_free(h->core);
     q_effects_free(h->fx);
     if (h->log)

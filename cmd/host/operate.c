@@ -28,6 +28,8 @@ void q_operate_defaults(q_core_config *out)
         .topic_prefix = "quanta",
         .reply_allow = default_replies,
         .publish_changes = true,
+        .archive = true,
+        .segment_bytes = 8u << 20,
     };
 }
 

@@ -21,6 +21,11 @@ struct mem_disk {
     contents now;
     uint64_t cap;              /* of now.records */
     uint64_t groups;
+    q_archive archive;
+    q_slice *segments;         /* from lsn 1 on */
+    uint64_t segment_cap;
+    void (*lost)(void *ctx, uint64_t lsn);
+    void *lost_ctx;
     bool open, fail_next, fail_there;
 };
 
@@ -108,11 +113,57 @@ static void append(mem_disk *d, uint64_t lsn, q_slice bytes)
         d->durable(d->ctx, lsn, c->records[c->count - 1]);
 }
 
+bool mem_disk_archive(mem_disk *d, uint64_t end_lsn)
+{
+    const contents *c = &d->now;
+    uint64_t from = d->archive.last_lsn + 1;
+    if (end_lsn > c->first_lsn + c->count || from < c->first_lsn)
+        return false;
+    for (uint64_t lsn = from; lsn < end_lsn; lsn++) {
+        if (lsn > d->segment_cap) {
+            d->segment_cap = d->segment_cap ? d->segment_cap * 2 : 256;
+            q_slice *more = must(Q_NEW_ARRAY(d->arena, q_slice, d->segment_cap));
+            if (lsn > 1)
+                memcpy(more, d->segments, (lsn - 1) * sizeof *more);
+            d->segments = more;
+        }
+        d->segments[lsn - 1] = c->records[lsn - c->first_lsn];
+        d->archive.first_lsn = 1;
+        d->archive.last_lsn = lsn;
+    }
+    return true;
+}
+
+static q_rc archive_scan(q_archive *a, uint64_t from_lsn, q_log_visit visit, void *ctx, q_err *err)
+{
+    const mem_disk *d = (const mem_disk *)(const void *)((const char *)a - offsetof(mem_disk, archive));
+    for (uint64_t lsn = from_lsn ? from_lsn : 1; lsn <= a->last_lsn; lsn++) {
+        q_rc rc = visit(ctx, lsn, Q_SLICE_NONE, d->segments[lsn - 1], err);
+        if (rc != Q_OK)
+            return rc;
+    }
+    return Q_OK;
+}
+
+q_archive *mem_disk_archived(mem_disk *d)
+{
+    d->archive.scan = archive_scan;
+    return &d->archive;
+}
+
+void mem_disk_on_loss(mem_disk *d, void (*lost)(void *ctx, uint64_t lsn), void *ctx)
+{
+    d->lost = lost;
+    d->lost_ctx = ctx;
+}
+
 static void trim(mem_disk *d, uint64_t lsn)
 {
     contents *c = &d->now;
     if (lsn <= c->first_lsn)
         return;
+    if (d->lost && lsn > d->archive.last_lsn + 1)
+        d->lost(d->lost_ctx, d->archive.last_lsn + 1);
     uint64_t n = lsn - c->first_lsn < c->count ? lsn - c->first_lsn : c->count;
     c->records += n;
     c->count -= n;

@@ -6,7 +6,7 @@
 #define Q_SIM_MEMLOG_H
 
 #include "tests/sim/sim.h"
-#include "wal/log.h"
+#include "wal/segment.h"
 
 typedef struct mem_disk mem_disk;
 
@@ -17,6 +17,12 @@ typedef void (*mem_durable)(void *ctx, uint64_t lsn, q_slice bytes);
 mem_disk *mem_disk_new(q_arena *arena, const char identity[24], mem_durable durable, void *ctx);
 /* Q_FAIL while it is open: the exclusive lock. The log is freed by its close. */
 q_rc mem_log_open(mem_disk *disk, q_log **out, q_err *err);
+/* Copies the records below `end_lsn` that no segment has into one: durable at once, and kept when they are trimmed. False: they aren't there. */
+bool mem_disk_archive(mem_disk *disk, uint64_t end_lsn);
+/* All segments; it lives as long as the disk. */
+q_archive *mem_disk_archived(mem_disk *disk);
+/* Called with a record that is trimmed and in no segment: it is gone for good. */
+void mem_disk_on_loss(mem_disk *disk, void (*lost)(void *ctx, uint64_t lsn), void *ctx);
 /* The next commit fails with Q_FATAL; `there`: yet it is durable. */
 void mem_disk_fail_next(mem_disk *disk, bool there);
 

@@ -7,7 +7,7 @@
 
 enum { IDLE_US = 50 * 1000, RUN_ITEMS = 64 };
 
-typedef enum item_kind { IN_REQUEST, IN_MESSAGE, IN_PERSISTED, IN_PUBLISHED, IN_TIMER, IN_REPLAY } item_kind;
+typedef enum item_kind { IN_REQUEST, IN_MESSAGE, IN_PERSISTED, IN_PUBLISHED, IN_TIMER, IN_REPLAY, IN_ARCHIVED } item_kind;
 typedef struct item { item_kind kind; const sim_message *request; q_slice bytes; uint64_t number; } item;
 
 /* A message that a life has handed to its producer. */
@@ -222,6 +222,31 @@ void node_requests(node *n, int32_t partition)
     sim_after(&n->w->s, sim_delay_us(&n->w->s.rng, 150), fetch, n, n->life, NULL);
 }
 
+/* ---- segments ---- */
+
+/* Written in one instant, some time after it was asked for; whoever asked may be dead when it is told. */
+static void archive_due(void *p, uint64_t life, void *q)
+{
+    node *n = p;
+    uint64_t lsn = (uint64_t)(uintptr_t)q;
+    sim *s = &n->w->s;
+    if (!n->alive || n->life != life)
+        return;
+    bool fails = sim_chance(&s->rng, 1, 20);
+    SIM_TRACE(s, "core", lsn, "records below %llu go to a segment%s", (unsigned long long)lsn, fails ? ", which fails" : "");
+    if (!fails && !mem_disk_archive(n->w->disk, lsn))
+        sim_violation(s, "log", "records below %llu are to be archived, and aren't all there", (unsigned long long)lsn);
+    if (n->w->faults && !n->w->healed && sim_chance(&s->rng, 1, 10))
+        node_crash(n, CRASH_NOW); /* between the segment and the trim */
+    else
+        put(n, (item){ .kind = IN_ARCHIVED, .number = fails ? 0 : lsn });
+}
+
+static void lost(void *ctx, uint64_t lsn)
+{
+    sim_violation(ctx, "log", "record %llu is trimmed and in no segment", (unsigned long long)lsn);
+}
+
 /* ---- redo, read for the core ---- */
 
 static void close_replay(node *n)
@@ -250,7 +275,7 @@ static void replay_ordered(node *n, const q_replay_order *o)
         q_replay_spec spec = o->spec;
         if (sim_chance(&n->w->s.rng, 1, 3))
             spec.memory_bytes = 2000; /* and most puts come as they are */
-        if (q_replay_open(n->log, NULL, &spec, &n->replay, &err) != Q_OK)
+        if (q_replay_open(n->log, mem_disk_archived(n->w->disk), &spec, &n->replay, &err) != Q_OK)
             sim_violation(&n->w->s, "log", "the log can't be replayed: %s", err.message);
     }
     sim_after(&n->w->s, sim_delay_us(&n->w->s.rng, 500), replay_due, n, n->life, NULL);
@@ -319,6 +344,9 @@ static void one_effect(node *n, const q_effect *fx)
         node_requests(n, 0);
         break;
     case Q_FX_TIMER: set_timer(n, fx->at_us); break;
+    case Q_FX_ARCHIVE:
+        sim_after(s, sim_delay_us(&s->rng, 2000), archive_due, n, n->life, (void *)(uintptr_t)fx->lsn);
+        break;
     case Q_FX_REPLAY: replay_ordered(n, fx->replay); break;
     case Q_FX_LOG: SIM_TRACE(s, "core", fx->bytes.len, "says: %.*s", Q_SLICE_FMT(fx->bytes)); break;
     case Q_FX_FATAL:
@@ -377,6 +405,10 @@ static void step(node *n, const item *it)
         ev.token = it->number;
         break;
     case IN_TIMER: ev.kind = Q_EV_TIMER; break;
+    case IN_ARCHIVED:
+        ev.kind = Q_EV_ARCHIVED;
+        ev.group = it->number;
+        break;
     case IN_REPLAY:
         ev.kind = Q_EV_REPLAY;
         if (it->number == n->replay_id)
@@ -438,6 +470,7 @@ node *node_new(world *w)
     *n = (node){ .w = w, .life_cap = 64, .restart_us = 10000 };
     n->lost_from = must(Q_NEW_ARRAY(w->s.arena, int64_t, n->life_cap));
     n->fx = must(q_effects_new());
+    mem_disk_on_loss(w->disk, lost, &w->s);
     return n;
 }
 
@@ -507,6 +540,7 @@ static q_rc recover(node *n, q_err *err)
         .engines = Q_EN_BIT(Q_EN_POSTGRES) | Q_EN_BIT(Q_EN_MONGO) | Q_EN_BIT(Q_EN_NEO4J) | Q_EN_BIT(Q_EN_INFLUX),
         .max_in_flight = w->max_in_flight, .max_in_flight_bytes = 64 << 20, .max_request_bytes = 1 << 20, .default_timeout_ms = 300, .max_timeout_ms = 60000,
         .resend_ms = 15, .tail_flush_ms = 5, .dedupe_max_bytes = w->forgetful ? 1 : 64 << 20, .dedupe_window_us = (int64_t)86400 * 1000000,
+        .archive = true, .segment_bytes = w->forgetful ? 8000 : 20000, .log_trim_bytes = w->options.seed % 3 == 1 ? 30000 : 0,
         .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage, .authenticate = authenticate, .seq_block = w->seq_block,
     };
     static const char *const allow[] = { "quanta.results*", "quanta.reply.*", NULL };

@@ -282,6 +282,7 @@ static inline bool world_carry_out(world *w, uint64_t *tokens, size_t *token_cou
             break;
         case Q_FX_LOG:
         case Q_FX_REPLAY:
+        case Q_FX_ARCHIVE:
             break;
         case Q_FX_FATAL:
             w->fatal = true;
