@@ -387,6 +387,7 @@ void q_core_flush(q_core *c, q_effects *fx)
     c->fx = fx;
     q_core_silent_engines(c);
     q_core_replay_flush(c);
+    q_core_purge_flush(c);
     q_core_out_flush(c);
     q_core_group_flush(c);
     pause_or_resume(c);

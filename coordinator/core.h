@@ -37,6 +37,8 @@ typedef struct q_core_config {
     uint64_t log_trim_bytes;        /* … or its records are so many bytes (0: no bound) */
     bool archive;                   /* trimmed records go to segments first: ARCHIVE. Else they are gone */
     uint64_t segment_bytes;         /* of the log's records in a segment, at least (8 MiB) */
+    int64_t tombstone_retention_us; /* tombstones are purged when they are so old, and older than the epoch (0: then only) */
+    bool purge;                     /* at all */
     uint64_t txn_max_bytes;         /* memory of one transaction (64 MiB) */
     uint32_t seq_block;             /* seqs reserved at once (1 << 20) */
     q_authenticate authenticate;    /* NULL: every principal is "anonymous" */

@@ -67,6 +67,8 @@ static void engine_ready(q_core *c, q_engine_id e)
     v->backoff_us = v->asked_us = 0;
     q_timers_cancel(&c->timers, &v->timer);
     c->ready |= Q_EN_BIT(e);
+    c->told |= Q_EN_BIT(e);
+    c->purge_at_us = 0;
     for (q_txn *t = c->oldest, *next; t; t = next) {
         next = t->newer;
         if (t->state == Q_TPS_APPLYING && t->unapplied >> e & 1)

@@ -8,7 +8,8 @@
  *     "epoch"  the epoch of the last life
  *     "seq"    seqs below it may have been given: a life starts here
  *     "marks"  the last transaction's time, the highest committed seq, then per engine the highest seq of an ended transaction
- *     "low"    the lsn from which records are needed */
+ *     "low"    the lsn from which records are needed
+ *     "purge"  purge.c */
 #include "base/version.h"
 #include "coordinator/state.h"
 
@@ -422,6 +423,8 @@ void q_core_group_begin_epoch(q_core *c)
     g->begins_epoch = true;
     append(c, g, &r);
     put_u64(c, g, "epoch", c->epoch);
+    char epochs[Q_EPOCHS_BYTES];
+    put(c, g, Q_LT_META, Q_SLICE_LIT("purge"), q_slice_of(epochs, q_core_purge_epoch(c, epochs)));
     reserve_seqs(c, g);
     if (c->now_us > c->last_time_us)
         c->last_time_us = c->now_us;
@@ -524,6 +527,8 @@ q_rc q_core_meta_load(q_core *c, q_slice key, q_slice value, q_err *err)
         c->seq_high = c->seq_high_next = q_get_le64(value.ptr + 8);
         for (int e = 0; e < Q_EN_COUNT; e++)
             c->engines[e].ended_high = q_get_le64(value.ptr + 16 + 8 * e);
+    } else if (q_slice_eq(key, Q_SLICE_LIT("purge"))) {
+        return q_core_purge_load(c, value, err);
     } else {
         static const char *const ours[] = { "epoch", "seq", "low", "marks" };
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)

@@ -169,8 +169,14 @@ typedef struct q_engine_view {
     int64_t asked_us;           /* since when something that needs an answer is out and nothing was heard; 0: nothing is */
     int64_t unready_us;         /* since when it isn't ready */
     uint64_t ended_high;        /* the highest seq of an ended transaction that it took part in */
+    uint64_t purged_below;      /* told in this life */
     bool replayed;              /* in this life: redo of old transactions may still be on its way to it */
 } q_engine_view;
+
+/* ---- purge.c ---- */
+
+enum { Q_EPOCHS = 32, Q_EPOCHS_BYTES = (Q_EPOCHS + 1) * 16 };
+typedef struct q_epoch_began { int64_t time_us; uint64_t below; } q_epoch_began; /* all transactions below were over then */
 
 /* ---- retention.c ---- */
 
@@ -270,6 +276,10 @@ struct q_core {
 
     q_engine_view engines[Q_EN_COUNT];
     uint32_t ready;             /* mask */
+
+    q_epoch_began epochs[Q_EPOCHS + 1]; /* that began last */
+    uint32_t epoch_count, told; /* told: mask of the engines that know this epoch */
+    int64_t purge_at_us;
 
     q_kept kept;
     uint64_t durable_lsn;       /* the newest durable record */
@@ -386,6 +396,11 @@ void q_core_send_aborts(q_core *c, q_txn *t);
 void q_core_out_push(q_core *c, q_slice bucket, q_engine_id engine, q_out kind, uint64_t number);
 void q_core_out_flush(q_core *c);
 void q_core_out_free(q_core *c);
+
+/* purge.c */
+Q_CHECK q_rc q_core_purge_load(q_core *c, q_slice value, q_err *err);
+size_t q_core_purge_epoch(q_core *c, char out[Q_EPOCHS_BYTES]);
+void q_core_purge_flush(q_core *c);
 
 /* retention.c */
 void q_core_kept_note(q_core *c, uint64_t lsn, size_t bytes);

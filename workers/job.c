@@ -70,6 +70,9 @@ void q_job_run(q_job *job, const q_engine_ops *ops, q_engine *session)
     case Q_J_SWEEP:
         rc = ops->list_prepared(session, job->arena, &job->prepared_epochs, &job->prepared_seqs, &job->prepared_count, &err);
         break;
+    case Q_J_PURGE:
+        rc = ops->purge(session, job->epoch, job->below - 1, &err);
+        break;
     case Q_J_READ:
         run_reads(job, ops, session);
         return;

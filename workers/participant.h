@@ -26,6 +26,7 @@ struct q_worker {
     uint32_t backoff_ms;
     int64_t failing_since_us; /* 0: the last apply went well */
     int64_t sweep_at_us;
+    uint64_t purge_below;   /* tombstones below it may go, when nothing else is to be done; 0: none */
     int64_t timer_us;       /* of the last TIMER */
     uint64_t *prepared;     /* what the last sweep found, ascending */
     size_t prepared_count;

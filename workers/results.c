@@ -75,7 +75,7 @@ static void send_rows(q_worker *w, const q_box *b, q_worker_fx *fx)
 
 static void note_failure(q_worker *w, const q_job *j, q_worker_fx *fx)
 {
-    static const char *const names[] = { "", "a prepare", "an apply", "a rollback", "a fence", "a sweep", "a read" };
+    static const char *const names[] = { "", "a prepare", "an apply", "a rollback", "a fence", "a sweep", "a read", "a purge" };
     w->stats.failures++;
     snprintf(w->stats.last_error, sizeof w->stats.last_error, "%s", j->err.message);
     q_wfx_say(fx, "%s of %u failed: %s: %s", names[j->kind], j->count, q_code_name(j->err.code), j->err.message);
@@ -330,6 +330,8 @@ void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx)
             fence_done(w, b, mono_us, fx);
         else
             w->fence_due = true;
+        break;
+    case Q_J_PURGE: /* not tried again in this epoch: a tombstone too many is no harm */
         break;
     case Q_J_SWEEP:
         if (job->rc == Q_OK && room)

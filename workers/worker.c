@@ -205,6 +205,12 @@ static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
         if (b)
             q_worker_keep_behind(w, b, mono_us, fx);
     }
+    if (!b && w->purge_below && w->stuck.count == 0) {
+        b = q_box_new(&w->spares, Q_J_PURGE, Q_LANE_DECIDE, w->known_epoch);
+        if (b)
+            b->pub.below = w->purge_below;
+        w->purge_below = 0;
+    }
     return b;
 }
 
@@ -318,6 +324,7 @@ static void new_epoch(q_worker *w, uint64_t epoch)
     w->decide_at_us = 0;
     w->backoff_ms = 0;
     w->failing_since_us = 0;
+    w->purge_below = 0;
     q_queue_clear(&w->prepares, &w->spares);
     q_queue_clear(&w->commits, &w->spares);
     q_queue_clear(&w->rollbacks, &w->spares);
@@ -390,6 +397,10 @@ void q_worker_message(q_worker *w, q_slice bytes, int64_t mono_us, q_worker_fx *
     switch (m->kind) {
     case Q_M_FENCE:
         w->fence_due = true;
+        q_entry_drop(e, &w->spares);
+        break;
+    case Q_M_PURGE:
+        w->purge_below = m->below;
         q_entry_drop(e, &w->spares);
         break;
     case Q_M_PREPARE: q_worker_enqueue(w, &w->prepares, e, fx); break;

@@ -12,14 +12,14 @@ typedef struct q_worker q_worker;
 
 typedef enum q_lane { Q_LANE_PREPARE = 0, Q_LANE_DECIDE, Q_LANE_READ, Q_LANE_COUNT } q_lane;
 
-typedef enum q_job_kind { Q_J_PREPARE = 1, Q_J_COMMIT, Q_J_ROLLBACK, Q_J_FENCE, Q_J_SWEEP, Q_J_READ } q_job_kind;
+typedef enum q_job_kind { Q_J_PREPARE = 1, Q_J_COMMIT, Q_J_ROLLBACK, Q_J_FENCE, Q_J_SWEEP, Q_J_READ, Q_J_PURGE } q_job_kind;
 
 /* One engine call on one lane. The worker owns it; the lane fills the results and gives it back by q_worker_done, from the moment of the
  * RUN effect until then nobody else touches it. At most one job runs on a lane at a time (on the read lane: `read_sessions`). */
 typedef struct q_job {
     q_job_kind kind;
     q_lane lane;
-    uint64_t epoch, below;
+    uint64_t epoch, below;    /* PURGE: tombstones below it */
     uint32_t count;
     const q_txn_work *txns;   /* PREPARE, COMMIT */
     const uint64_t *seqs;     /* ROLLBACK */

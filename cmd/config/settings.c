@@ -56,6 +56,10 @@ const q_setting q_settings[] = {
     DIR("wal.dir", wal.dir, "quanta-wal", "The directory of the write-ahead log. On a disk that syncs, of its own if possible."),
     BYTES("wal.max_bytes", wal.max_bytes, "64GiB", 1 * MIB, 16 * TIB, "The most that the log may become. When it is full, decisions wait."),
     BYTES("wal.keep_bytes", wal.keep_bytes, "0", 0, 16 * TIB, "Records kept for the replies of repeated requests: the oldest request ids are forgotten when they are more; 0: only `limits.dedupe_*` bound them."),
+    NUMBER("wal.trim_age_s", wal.trim_age_s, "0", 0, 315360000, "s", "Records that nobody needs any more stay in the log until they are so old, then go to compressed segments in `segments/` below it. 0 here and in `wal.trim_bytes`: at once."),
+    BYTES("wal.trim_bytes", wal.trim_bytes, "0", 0, 16 * TIB, "The same by size: they go when the log's records are more."),
+    BYTES("wal.segment_bytes", wal.segment_bytes, "8MiB", 64 * KIB, 1 * GIB, "A segment holds at least so many bytes of records, before compression."),
+    NUMBER("wal.tombstone_retention_s", wal.tombstone_retention_s, "604800", 0, 315360000, "s", "How long an engine remembers what was deleted: longer than any worker or network may hold a message back."),
 
     NUMBER("limits.max_in_flight", limits.max_in_flight, "10000", 1, 1000000, "transactions", "When so many are under way, the coordinator stops reading requests until some have ended."),
     BYTES("limits.max_in_flight_bytes", limits.max_in_flight_bytes, "256MiB", 1 * MIB, 64 * GIB, "The same by the memory they take."),

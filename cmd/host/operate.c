@@ -29,7 +29,9 @@ void q_operate_defaults(q_core_config *out)
         .reply_allow = default_replies,
         .publish_changes = true,
         .archive = true,
+        .purge = true,
         .segment_bytes = 8u << 20,
+        .tombstone_retention_us = 7ll * 86400 * 1000000,
     };
 }
 

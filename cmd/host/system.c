@@ -116,6 +116,10 @@ void q_system_core(const q_config *c, uint32_t engines, q_core_config *out)
     out->reply_allow = c->requests.reply_allow;
     out->publish_changes = c->requests.publish_changes != 0;
     out->log_keep_bytes = (uint64_t)c->wal.keep_bytes;
+    out->log_trim_age_us = c->wal.trim_age_s * 1000000;
+    out->log_trim_bytes = (uint64_t)c->wal.trim_bytes;
+    out->segment_bytes = (uint64_t)c->wal.segment_bytes;
+    out->tombstone_retention_us = c->wal.tombstone_retention_s * 1000000;
 }
 
 const q_engine_ops *q_system_ops(const q_config *c, q_engine_id e)

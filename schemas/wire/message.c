@@ -1,7 +1,7 @@
 /* message.c - envelopes: who says what to whom, in which epoch. */
 #include "schemas/wire/codec.h"
 
-_Static_assert(Q_M_ASK == 10 && Q_NO_REFUSED == 8 && Q_EN_INFLUX == 3 && Q_I_DDL == 4 && Q_C_NOT_NULL == 10 && Q_R_REFERRERS == 3
+_Static_assert(Q_M_ASK == 10 && Q_M_PURGE == 11 && Q_NO_REFUSED == 8 && Q_EN_INFLUX == 3 && Q_I_DDL == 4 && Q_C_NOT_NULL == 10 && Q_R_REFERRERS == 3
                    && Q_RETRY == 2,
                "numbers of the layouts have moved");
 
@@ -43,6 +43,7 @@ static void pack_one(q_buf *out, const q_msg *m, uint32_t i)
         q_mp_pack_uint64(out, m->state[i].cluster);
         return;
     case Q_M_FENCE:
+    case Q_M_PURGE:
         return;
     }
 }
@@ -58,7 +59,7 @@ void q_msg_encode(const q_msg *m, q_buf *out)
     q_mp_pack_uint64(out, m->batch);
     q_mp_str(out, m->bucket);
     q_mp_pack_uint64(out, m->below);
-    uint32_t count = m->kind == Q_M_FENCE ? 0 : m->count;
+    uint32_t count = m->kind == Q_M_FENCE || m->kind == Q_M_PURGE ? 0 : m->count;
     q_mp_pack_array(out, count);
     for (uint32_t i = 0; i < count; i++)
         pack_one(out, m, i);
@@ -164,6 +165,7 @@ static void next_body(q_wire_in *in, q_mp_items *it, q_msg *out)
         next_state(in, &list, out);
         break;
     case Q_M_FENCE:
+    case Q_M_PURGE:
         break;
     default:
         q_mp_wrong(&list, "its kind is unknown");
@@ -182,7 +184,7 @@ q_rc q_msg_decode(q_arena *arena, q_slice bytes, q_msg *out, q_err *err)
     it = q_mp_next_list(&it, 9);
     if (q_mp_next_u64(&it, UINT32_MAX) != Q_WIRE_VERSION)
         q_mp_wrong(&it, "its version is another");
-    *out = (q_msg){ .kind = (q_msg_kind)q_mp_next_u64(&it, Q_M_ASK) };
+    *out = (q_msg){ .kind = (q_msg_kind)q_mp_next_u64(&it, Q_M_PURGE) };
     out->cluster = q_mp_next_u64(&it, UINT64_MAX);
     out->epoch = q_mp_next_u64(&it, UINT64_MAX);
     out->engine = (q_engine_id)q_mp_next_u64(&it, Q_EN_COUNT - 1);

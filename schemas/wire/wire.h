@@ -120,6 +120,7 @@ typedef enum q_msg_kind {
     Q_M_STATE,        /* votes: what the engine remembers */
     Q_M_ROWS,         /* votes: answers to reads */
     Q_M_ASK,          /* votes: prepared seqs that a sweeper found; answered by ABORT for those not alive */
+    Q_M_PURGE,        /* work:  tombstones with a seq below `below` may go (B5). No answer: what is lost is sent again in a later epoch */
 } q_msg_kind;
 
 typedef enum q_no {  /* why a participant says NO */
@@ -151,7 +152,7 @@ typedef struct q_msg {
     q_engine_id engine;      /* addressed or answering */
     uint64_t batch;          /* number within the epoch, for logs */
     q_slice bucket;
-    uint64_t below;          /* COMMIT, FENCE: every transaction below this seq has ended */
+    uint64_t below;          /* COMMIT, FENCE: every transaction below this seq has ended. PURGE: tombstones below it go */
     uint32_t count;
     union {
         const q_txn_work *txns; /* PREPARE, COMMIT */

@@ -37,7 +37,7 @@ int main(int argc, char **argv)
         q_msg m = gen_msg(&g);
         q_buf_clear(&b);
         q_msg_encode(&m, &b);
-        if (b.len < 600 && (m.count || m.kind == Q_M_FENCE) && !(kinds & 1u << m.kind)) { /* one of each kind, none of them huge */
+        if (b.len < 600 && (m.count || m.kind == Q_M_FENCE || m.kind == Q_M_PURGE) && !(kinds & 1u << m.kind)) { /* one of each kind, none of them huge */
             kinds |= 1u << m.kind;
             failed |= save(argv[1], "message", (unsigned)m.kind, q_buf_slice(&b));
         }

@@ -540,7 +540,7 @@ static q_rc recover(node *n, q_err *err)
         .engines = Q_EN_BIT(Q_EN_POSTGRES) | Q_EN_BIT(Q_EN_MONGO) | Q_EN_BIT(Q_EN_NEO4J) | Q_EN_BIT(Q_EN_INFLUX),
         .max_in_flight = w->max_in_flight, .max_in_flight_bytes = 64 << 20, .max_request_bytes = 1 << 20, .default_timeout_ms = 300, .max_timeout_ms = 60000,
         .resend_ms = 15, .tail_flush_ms = 5, .dedupe_max_bytes = w->forgetful ? 1 : 64 << 20, .dedupe_window_us = (int64_t)86400 * 1000000,
-        .archive = true, .segment_bytes = w->forgetful ? 8000 : 20000, .log_trim_bytes = w->options.seed % 3 == 1 ? 30000 : 0,
+        .purge = true, .archive = true, .segment_bytes = w->forgetful ? 8000 : 20000, .log_trim_bytes = w->options.seed % 3 == 1 ? 30000 : 0,
         .topic_prefix = "quanta", .publish_changes = true, .sabotage = w->options.sabotage, .authenticate = authenticate, .seq_block = w->seq_block,
     };
     static const char *const allow[] = { "quanta.results*", "quanta.reply.*", NULL };

@@ -103,7 +103,7 @@ static void carry_out(participant *p)
         switch (e->kind) {
         case Q_WFX_RUN:
             SIM_TRACE(&w->s, "worker", (uint64_t)e->job->kind, "%s runs %s of %u", p->name,
-                      (const char *[]){ "", "prepare", "commit", "rollback", "fence", "sweep", "read" }[e->job->kind], e->job->count);
+                      (const char *[]){ "", "prepare", "commit", "rollback", "fence", "sweep", "read", "purge" }[e->job->kind], e->job->count);
             give(p, e->job);
             break;
         case Q_WFX_SEND: net_to_coordinator(w, p->engine, e->bytes); break;

@@ -120,7 +120,7 @@ static inline q_rows gen_rows(gen *g)
 
 static inline q_msg gen_msg(gen *g)
 {
-    q_msg m = { .kind = (q_msg_kind)(1 + gen_below(g, Q_M_ASK)),
+    q_msg m = { .kind = (q_msg_kind)(1 + gen_below(g, Q_M_PURGE)),
                 .cluster = gen_u64(g),
                 .epoch = gen_u64(g),
                 .engine = (q_engine_id)gen_below(g, Q_EN_COUNT),
@@ -169,6 +169,7 @@ static inline q_msg gen_msg(gen *g)
         m.state = state;
         break;
     case Q_M_FENCE:
+    case Q_M_PURGE:
         m.count = 0;
         break;
     }
@@ -302,6 +303,7 @@ static inline bool msg_identical(const q_msg *a, const q_msg *b)
             same = memcmp(&a->state[i], &b->state[i], sizeof *a->state) == 0;
             break;
         case Q_M_FENCE:
+        case Q_M_PURGE:
             break;
         }
     return same;
