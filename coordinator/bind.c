@@ -45,6 +45,14 @@ static q_rc leaf(q_env *env, const q_expr *e, q_value *out, q_err *err)
     }
     if (e->kind != Q_X_PATH || !c->base || !e->path.attr)
         return Q_OK;
+    if (e->path.attr == &q_attr_seq) {
+        uint64_t seq = 0;
+        for (int i = 0; i < Q_EN_COUNT; i++)
+            seq = c->base->seq[i] > seq ? c->base->seq[i] : seq;
+        if (seq)
+            *out = (q_value){ .type = Q_T_INT, .i = (int64_t)seq };
+        return Q_OK;
+    }
     const q_xrow *row = e->path.hop_count == 0 ? c->base : row_at(c, node_of(c->plan, e));
     if (row)
         *out = *q_xrow_get(row, e->path.attr);

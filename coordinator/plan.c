@@ -54,6 +54,11 @@ static void need(q_xnode *n, const q_attr *a)
 {
     if (a->index == 0)
         return; /* the id is known wherever the record is */
+    if (a == &q_attr_seq) { /* the greatest of all parts' */
+        for (uint32_t i = 1; i < n->type->rec->count; i++)
+            need(n, &n->type->rec->attrs[i]);
+        return;
+    }
     q_attrset_add(&n->need, a->index);
     q_attrset_add(&n->type->used, a->index);
 }
@@ -133,7 +138,10 @@ static q_rc walk_path(walk *w, const q_expr *e, q_err *err)
     if (n->depth > w->depth)
         w->depth = n->depth;
     const q_attr *base = e->path.hop_count ? e->path.hops[0] : e->path.attr;
-    if (base && base->index)
+    if (base == &q_attr_seq)
+        for (uint32_t i = 1; i < w->plan->type->rec->count; i++)
+            q_attrset_add(&w->need, i);
+    else if (base && base->index)
         q_attrset_add(&w->need, base->index);
     if (w->group_leaves && !w->in_aggregate) {
         const q_expr **leaf = Q_PUSH(w->p->arena, w->plan->leaves, w->plan->leaf_count, w->plan->leaf_cap);

@@ -5,7 +5,7 @@
 /* The attribute of this record (perhaps inside its document) that the expression reads; NULL when it is something else. */
 static const q_attr *own_attr(const q_expr *e)
 {
-    return e->kind == Q_X_PATH && e->path.hop_count == 0 ? e->path.attr : NULL;
+    return e->kind == Q_X_PATH && e->path.hop_count == 0 && e->path.attr != &q_attr_seq ? e->path.attr : NULL;
 }
 
 /* Can the engine compare it? A literal of a document is of the type that JSON has; others are as the attribute is. */

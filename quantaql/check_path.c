@@ -113,6 +113,11 @@ bool q_check_path(q_checker *c, q_expr *e)
     if (!r)
         return no_record(c, e);
     p->any = p->arrow_count > 0;
+    if (p->name_count == 1 && !p->arrow_count && !p->step_count && !c->own_only && q_slice_eq(p->names[0], q_attr_seq.name)) {
+        p->attr = &q_attr_seq;
+        e->type = Q_T_INT;
+        return true;
+    }
     for (uint32_t i = 0;; i++) {
         const q_attr *a = q_attr_find(r, p->names[i]);
         bool last = i + 1 == p->name_count;

@@ -35,6 +35,10 @@ typedef struct q_attr {
     uint32_t index;   /* in q_record.attrs */
 } q_attr;
 
+/* `_q_seq`, which every record has and none defines: seq of the transaction that last wrote any of its parts, an int. Only a SELECT's columns and
+ * conditions read it, of the statement's own record, as it was before the transaction. Its index is no index. */
+extern const q_attr q_attr_seq;
+
 typedef struct q_record {
     q_slice bucket, name;
     uint64_t bucket_incarnation; /* seq of the bucket's CREATE */

@@ -1,6 +1,8 @@
 #include "schemas/define.h"
 
 static const char *const KIND_NAMES[Q_K_COUNT] = { "scalar", "document", "relation", "metric" };
+const q_attr q_attr_seq = { .name = { "_q_seq", 6 }, .kind = Q_K_SCALAR, .datatype = Q_T_INT, .index = UINT32_MAX };
+
 static const char *const ENGINE_NAMES[Q_EN_COUNT] = { "postgres", "mongo", "neo4j", "influx" };
 
 const char *q_kind_name(q_kind k) { return (unsigned)k < Q_K_COUNT ? KIND_NAMES[k] : "?"; }
