@@ -93,9 +93,12 @@ static unsigned char complete(EditLine *el, int key)
     if (is_paste())
         return el_insertstr(el, "    ") == 0 ? CC_REFRESH : CC_ERROR;
     const LineInfo *info = el_line(el);
+    sig_atomic_t before = *l->interrupts;
     l->completer(l->ctx, q_slice_of(info->buffer, (size_t)(info->cursor - info->buffer)),
                  q_slice_of(info->cursor, (size_t)(info->lastchar - info->cursor)), &l->found);
     const q_candidates *c = &l->found;
+    if (*l->interrupts != before)
+        return CC_EOF; /* Ctrl-C while names were asked for: no read was there to be ended by it. q_line_read tells them apart */
     if (c->count == 0)
         return CC_ERROR;
     info = el_line(el);

@@ -144,3 +144,20 @@ def test_the_specifications_statements_through_exec(s):
     s.ok("exec", "-b", "ecommerce_service", "-f", os.path.join(ROOT, "demo", "people.quantaql"))
     out = s.ok("exec", "-b", "ecommerce_service", "-f", os.path.join(ROOT, "demo", "specification.quantaql"), "--format", "csv")
     equal(out, "id,customer.name,total_cost,delivery_time\r\norder_123,Alice,89.5,P1DT3H\r\nid,delivery_route\r\norder_123,route_789\r\n")
+
+
+def test_a_python_client_sends_the_four_statements_and_reads_their_results(s):
+    import subprocess
+    from system import ROOT
+    s.ok("bucket", "create", "four")
+    s.ok("schema", "apply", "-b", "four", os.path.join(ROOT, "schemas", "examples"))
+    s.ok("exec", "-b", "four", "-f", os.path.join(ROOT, "demo", "people.quantaql"))
+    done = subprocess.run([os.path.join(ROOT, "tests", "cli", "client.py"), s.bootstrap, "four", os.path.join(ROOT, "demo", "specification.quantaql")],
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    insert, found, update, by_path = [json.loads(line) for line in done.stdout.splitlines()]
+    equal([r["status"] for r in (insert, found, update, by_path)], ["committed"] * 4)
+    equal([insert["results"][0]["count"], update["results"][0]["count"]], [1, 1])
+    equal(found["results"][0]["rows"], [["order_123", "Alice", 89.5, "P1DT3H"]])
+    equal([c["name"] for c in found["results"][0]["columns"]], ["id", "customer.name", "total_cost", "delivery_time"])
+    equal(by_path["results"][0]["rows"], [["order_123", "route_789"]])

@@ -144,6 +144,21 @@ def test_completion_sees_what_was_defined_just_now(s):
     leave(t)
 
 
+def test_ctrl_c_while_names_are_asked_for_clears_the_line(s):
+    import signal
+    t = shell(s, "-b", "shop")
+    t.type("SELECT id FROM ord")
+    t.last("shop> SELECT id FROM ord")
+    s.dev.send_signal(signal.SIGSTOP)  # nobody answers what Tab asks
+    try:
+        t.type("\t")
+        t.type("\x03")
+        t.last("shop>")
+    finally:
+        s.dev.send_signal(signal.SIGCONT)
+    leave(t)
+
+
 def test_a_paste_with_tabs_is_not_completed(s):
     t = shell(s, "-b", "shop")
     t.type("SELECT id\r\tFROM orders\r\tWHERE id = 'o1';\r")
