@@ -2,6 +2,7 @@
 #include "bus/internal.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 struct q_asker { rd_kafka_t *rk; };
 
@@ -58,7 +59,14 @@ q_rc q_asker_partitions(q_asker *a, const char *topic, int timeout_ms, int *out,
 
 q_rc q_asker_watermarks(q_asker *a, const char *topic, int32_t partition, int timeout_ms, int64_t *low, int64_t *high, q_err *err)
 {
-    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(a->rk, topic, partition, low, high, timeout_ms);
+    /* A topic that was made just now has no leader for a moment. */
+    int64_t until = q_bus_mono_ms() + timeout_ms, left = timeout_ms;
+    rd_kafka_resp_err_t e;
+    while ((e = rd_kafka_query_watermark_offsets(a->rk, topic, partition, low, high, left > 1 ? (int)left : 1)) != RD_KAFKA_RESP_ERR_NO_ERROR &&
+           (left = until - q_bus_mono_ms()) > 0) {
+        struct timespec pause = { 0, 50 * 1000 * 1000 };
+        nanosleep(&pause, NULL);
+    }
     if (e == RD_KAFKA_RESP_ERR_NO_ERROR)
         return Q_OK;
     q_err_set(err, Q_E_INTERNAL, "kafka: offsets of %s[%d]: %s", topic, (int)partition, rd_kafka_err2str(e));

@@ -14,4 +14,6 @@ bool q_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value
 /* Takes the message over; NULL (and it is gone) when out of memory. */
 q_message *q_message_wrap(rd_kafka_message_t *rm);
 
+int64_t q_bus_mono_ms(void);
+
 #endif

@@ -7,7 +7,7 @@
 
 enum { MAX_TOPICS = 64, CREATE_TIMEOUT_MS = 10000 };
 
-static int64_t mono_ms(void)
+int64_t q_bus_mono_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -18,13 +18,13 @@ static int64_t mono_ms(void)
 static q_rc look(rd_kafka_t *rk, const q_topic_spec *topics, size_t count, bool *there, int timeout_ms, q_err *err)
 {
     const struct rd_kafka_metadata *md = NULL;
-    int64_t until = mono_ms() + timeout_ms;
+    int64_t until = q_bus_mono_ms() + timeout_ms;
     rd_kafka_resp_err_t e;
     /* A broker that starts just now refuses connections at first: librdkafka says so only by the time limit. */
     do {
-        int64_t left = until - mono_ms();
+        int64_t left = until - q_bus_mono_ms();
         e = rd_kafka_metadata(rk, 1, NULL, &md, left > 1000 ? 1000 : left > 1 ? (int)left : 1);
-    } while (e != RD_KAFKA_RESP_ERR_NO_ERROR && mono_ms() < until);
+    } while (e != RD_KAFKA_RESP_ERR_NO_ERROR && q_bus_mono_ms() < until);
     if (e != RD_KAFKA_RESP_ERR_NO_ERROR) {
         q_err_set(err, Q_E_INTERNAL, "kafka can't be reached: %s", rd_kafka_err2str(e));
         return Q_RETRY;
