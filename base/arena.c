@@ -122,6 +122,16 @@ void *q_arena_alloc(q_arena *a, size_t size)
     return alloc_slow(a, size);
 }
 
+static size_t rounded(size_t size) { return size ? (size + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN; }
+
+void q_arena_shrink(q_arena *a, const void *p, size_t size, size_t used)
+{
+    block *b = a->current;
+    size_t was = rounded(size);
+    if (used <= size && was <= b->used && b->data + (b->used - was) == p)
+        b->used -= was - rounded(used);
+}
+
 void *q_arena_calloc(q_arena *a, size_t count, size_t size)
 {
     if (size && count > SIZE_MAX / size)

@@ -21,6 +21,8 @@ size_t q_arena_bytes(const q_arena *a);
 
 /* Aligned to 16 bytes (a q_value holds an __int128), not cleared. NULL when out of memory or past the maximum. */
 void *q_arena_alloc(q_arena *a, size_t size);
+/* Gives back the end of the newest allocation: of `size` bytes at `p` the first `used` stay. Nothing happens when it isn't the newest. */
+void q_arena_shrink(q_arena *a, const void *p, size_t size, size_t used);
 /* Cleared. */
 void *q_arena_calloc(q_arena *a, size_t count, size_t size);
 /* A copy of `src` that lives in the arena, followed by a NUL byte that is not part of the slice. ptr is NULL on failure. */

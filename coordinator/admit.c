@@ -77,8 +77,8 @@ void q_core_refuse(q_core *c, q_txn *t, const q_err *err)
 /* One DDL of a bucket at a time, and those that wait for it (behind_ddl). */
 static q_rc lock_ddl(q_txn *t, q_err *err)
 {
-    q_lock_want *wants = Q_NEW_ARRAY(t->arena, q_lock_want, t->locks.count + 1);
-    q_slice resource = q_resource_ddl(t->arena, t->bucket_name);
+    q_lock_want *wants = Q_NEW_ARRAY(t->plan_arena, q_lock_want, t->locks.count + 1);
+    q_slice resource = q_resource_ddl(t->plan_arena, t->bucket_name);
     if (!wants || !resource.ptr)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory for locks.");
     if (t->locks.count)
@@ -88,19 +88,45 @@ static q_rc lock_ddl(q_txn *t, q_err *err)
     return Q_OK;
 }
 
-static q_rc plan(q_core *c, q_txn *t, q_slice text, q_err *err)
+/* A function of the text, the parameters and t->catalog. */
+static q_rc parse_and_plan(q_core *c, q_txn *t, q_err *err)
 {
-    t->script = NULL;
-    q_rc rc = q_ql_parse(t->arena, text, &t->script, err);
+    if (!q_core_plan_room(c, t))
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory for a plan.");
+    q_rc rc = q_ql_parse(t->plan_arena, t->text, &t->script, err);
     if (rc == Q_OK)
-        rc = q_ql_check(t->arena, t->script, t->catalog, t->in.bucket, t->in.params, t->in.param_count, err);
+        rc = q_ql_check(t->plan_arena, t->script, t->catalog, t->in.bucket, t->in.params, t->in.param_count, err);
     if (rc != Q_OK)
         return rc;
-    t->bucket_name = t->script->bucket;
     t->bucket = q_catalog_bucket(t->catalog, t->script->bucket);
+    t->bucket_name = t->bucket ? t->bucket->name : q_arena_copy(t->arena, t->script->bucket); /* the plan's own goes with the plan */
     t->read_only = t->script->read_only;
     t->ddl_script = t->script->ddl;
-    rc = q_exec_plan(t->arena, t->catalog, t->script, &t->exec, &t->locks, err);
+    rc = q_exec_plan(t->plan_arena, t->catalog, t->script, &t->exec, &t->locks, err);
+    if (rc != Q_OK)
+        return rc;
+    q_exec_outcome_in(t->exec, t->arena);
+    if (!c->config.publish_changes)
+        q_exec_no_events(t->exec);
+    return Q_OK;
+}
+
+q_rc q_core_plan_again(q_core *c, q_txn *t, bool ran, q_err *err)
+{
+    q_exec_outcome outcome;
+    const q_exec_read *reads;
+    size_t count;
+    q_rc rc = parse_and_plan(c, t, err);
+    if (rc != Q_OK || !ran)
+        return rc;
+    q_exec_outcome_in(t->exec, t->plan_arena);
+    q_exec_start(t->exec, t->seq, t->time_us, true);
+    return q_exec_next(t->exec, &reads, &count, &outcome, err) == Q_EXEC_DONE ? Q_OK : Q_FAIL;
+}
+
+static q_rc plan(q_core *c, q_txn *t, q_err *err)
+{
+    q_rc rc = parse_and_plan(c, t, err);
     if (rc != Q_OK)
         return rc;
     if (t->ddl_script && lock_ddl(t, err) != Q_OK)
@@ -119,7 +145,7 @@ static q_rc plan(q_core *c, q_txn *t, q_slice text, q_err *err)
 /* Q_SAB_FORGET_LOCK: ids aren't locked. */
 static q_lockset without_ids(q_txn *t)
 {
-    q_lock_want *kept = Q_NEW_ARRAY(t->arena, q_lock_want, t->locks.count);
+    q_lock_want *kept = Q_NEW_ARRAY(t->plan_arena, q_lock_want, t->locks.count);
     q_lockset out = { 0, kept };
     for (uint32_t i = 0; kept && i < t->locks.count; i++)
         if (t->locks.wants[i].level != Q_LL_ID)
@@ -157,7 +183,7 @@ static bool wait_for_ddl(q_core *c, q_txn *t, const q_err *why)
     if (!t->script)
         return false;
     q_slice bucket = t->script->bucket.len ? t->script->bucket : t->in.bucket;
-    q_lock_want w = { Q_LL_BUCKET, Q_LM_S, Q_EN_BIT(Q_EN_POSTGRES), q_resource_ddl(t->arena, bucket) };
+    q_lock_want w = { Q_LL_BUCKET, Q_LM_S, Q_EN_BIT(Q_EN_POSTGRES), q_resource_ddl(t->plan_arena, bucket) };
     q_rc rc = w.resource.ptr ? q_locks_acquire(c->locks, (uint64_t)(uintptr_t)t, &(q_lockset){ 1, &w }, &err) : Q_FAIL;
     if (rc == Q_OK)
         q_locks_release(c->locks, (uint64_t)(uintptr_t)t, Q_ALL_ENGINES);
@@ -187,16 +213,18 @@ static bool too_many_wait(const q_core *c, const q_txn *t)
     return false;
 }
 
-void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text)
+void q_core_plan_and_lock(q_core *c, q_txn *t)
 {
     q_err err;
     q_core_no_err(&err);
     if (t->catalog != c->catalog) {
+        t->bucket_name = t->in.bucket; /* it may be the old catalog's */
+        t->bucket = NULL;
         q_catalog_unref(t->catalog);
         t->catalog = q_catalog_ref(c->catalog);
     }
     t->error.code = Q_E_NONE;
-    q_rc rc = plan(c, t, text, &err);
+    q_rc rc = plan(c, t, &err);
     t->planned_ns = q_core_stopwatch(c);
     q_core_txn_count_bytes(c, t);
     if (rc != Q_OK && is_rejection(err.code)) {
@@ -294,7 +322,13 @@ static void identify(q_core *c, q_txn *t)
         }
         t->identified = true;
     }
-    q_core_plan_and_lock(c, t, t->in.query);
+    t->text = q_arena_copy(t->arena, t->in.query);
+    if (!t->text.ptr) {
+        q_err_set(&err, Q_E_LIMIT_MEMORY, "No memory for the text.");
+        q_core_fail_txn(c, t, &err);
+        return;
+    }
+    q_core_plan_and_lock(c, t);
 }
 
 void q_core_admit(q_core *c, const q_request *r)

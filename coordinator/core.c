@@ -97,7 +97,7 @@ static void act(q_core *c, q_txn *t, uint32_t action, q_engine_id engine)
         q_core_arm(c, t);
         break;
     case Q_TPA_PLAN:
-        q_core_plan_and_lock(c, t, t->script->text);
+        q_core_plan_and_lock(c, t);
         break;
     case Q_TPA_START:
         q_core_start(c, t);
@@ -117,6 +117,8 @@ static void leave(q_core *c, q_txn *t, q_tp_state from)
         q_core_parked_remove(c, t);
     if (from == Q_TPS_READING)
         q_core_drop_reads(c, t);
+    if (t->state >= Q_TPS_DECIDING)
+        q_core_plan_drop(c, t); /* its run is over, whatever the outcome */
     q_timers_cancel(&c->timers, &t->timer);
     t->backoff_us = 0;
     t->since_us = c->mono_us;

@@ -65,7 +65,7 @@ q_rc q_ddl_build(q_exec *x, q_exec_outcome *out, q_err *err)
     q_writes w = { b ? b->incarnation : x->seq, d->bucket, 1, &item };
     q_buf bytes = Q_BUF_INIT(Q_EXEC_MAX_ENGINE_BYTES); /* small and rare: one copy more is nothing */
     q_writes_encode(&w, &bytes);
-    q_slice s = bytes.failed ? Q_SLICE_NONE : q_arena_copy(x->arena, q_buf_slice(&bytes));
+    q_slice s = bytes.failed ? Q_SLICE_NONE : q_arena_copy(x->lasting_arena, q_buf_slice(&bytes));
     q_buf_free(&bytes);
     if (!s.ptr)
         return q_exec_no_memory(err);

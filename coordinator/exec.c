@@ -38,7 +38,7 @@ q_rc q_exec_plan(q_arena *arena, const q_catalog *catalog, const q_script *scrip
     q_exec *x = Q_NEW(arena, q_exec);
     if (!x)
         return q_exec_no_memory(err);
-    x->arena = arena;
+    x->arena = x->lasting_arena = arena;
     x->script = script;
     x->planner = (q_planner){ .arena = arena, .catalog = catalog, .bucket = q_catalog_bucket(catalog, script->bucket) };
     x->next_read_id = x->round_read_id = 1;
@@ -57,6 +57,10 @@ q_rc q_exec_plan(q_arena *arena, const q_catalog *catalog, const q_script *scrip
 }
 
 uint32_t q_exec_engines(const q_exec *x) { return x->planner.engines; }
+
+void q_exec_outcome_in(q_exec *x, q_arena *arena) { x->lasting_arena = arena; }
+void q_exec_no_events(q_exec *x) { x->no_events = true; }
+bool q_exec_was_blind(const q_exec *x) { return x->blind; }
 
 void q_exec_allow_parts(q_exec *x, uint32_t max_parts)
 {
@@ -175,7 +179,7 @@ static q_rc finish(q_exec *x, q_exec_outcome *out, q_err *err)
         rc = q_writes_build(x, out, err);
     q_result_part *parts = NULL;
     if (rc == Q_OK)
-        rc = q_results_compose(x->arena, x->json, x->results, x->plan_count, Q_EXEC_MAX_RESULT_BYTES, x->max_parts, &parts,
+        rc = q_results_compose(x->lasting_arena, x->json, x->results, x->plan_count, Q_EXEC_MAX_RESULT_BYTES, x->max_parts, &parts,
                                &out->part_count, err);
     if (rc != Q_OK)
         return rc;

@@ -25,6 +25,13 @@ Q_CHECK q_rc q_exec_plan(q_arena *arena, const q_catalog *catalog, const q_scrip
 /* Which engines it reads or writes (mask); known after the plan, an upper bound. */
 uint32_t q_exec_engines(const q_exec *x);
 
+/* Where what outlives the run goes: all that the outcome points to. Without this, the arena of the plan. Before start. */
+void q_exec_outcome_in(q_exec *x, q_arena *arena);
+/* No change events are made. Before start. */
+void q_exec_no_events(q_exec *x);
+/* Did the run assume rather than read? Then the same text, planned again against the same catalog, runs the same way. After DONE. */
+bool q_exec_was_blind(const q_exec *x);
+
 /* A read-only transaction's result may take so many messages; without this, one (then RESULT_TOO_LARGE). Before start. */
 void q_exec_allow_parts(q_exec *x, uint32_t max_parts);
 

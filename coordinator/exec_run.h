@@ -100,6 +100,8 @@ typedef struct q_item_origin {
 
 struct q_exec {
     q_arena *arena;
+    q_arena *lasting_arena;   /* the outcome's */
+    bool no_events;
     const q_script *script;
     q_planner planner;
     q_xplan *plans;

@@ -163,8 +163,7 @@ static void add_decision(q_core *c, q_group *g, q_txn *t)
         .reply_type = t->reply_type,
         .reply = t->reply,
     };
-    if (t->script) /* there is none when memory ended before the text was parsed */
-        d->query = (q_slice){ t->script->text.ptr, t->script->text.len < Q_REC_QUERY_BYTES ? t->script->text.len : Q_REC_QUERY_BYTES };
+    d->query = (q_slice){ t->text.ptr, t->text.len < Q_REC_QUERY_BYTES ? t->text.len : Q_REC_QUERY_BYTES };
     memcpy(d->identity, t->identity, 16);
     memcpy(d->body_hash, t->in.body_hash, 16);
     if (t->committed) {

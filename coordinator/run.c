@@ -88,6 +88,8 @@ static void finished(q_core *c, q_txn *t)
     t->run_ns = q_core_stopwatch(c);
     t->unvoted = t->out.participants;
     if (t->out.participants) {
+        if (!t->ddl_script && q_exec_was_blind(t->exec))
+            q_core_plan_drop(c, t); /* only a NO would ask for it, and then it is made again */
         q_core_fire(c, t, Q_TPE_WRITES, 0);
         return;
     }

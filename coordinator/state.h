@@ -29,7 +29,9 @@ enum {
     Q_TRIM_RECORDS = 256,                /* so many records are given back at once */
     Q_DEAD_LETTER_BYTES = 64 * 1024,     /* of the message that couldn't be read */
     Q_SPARE_TXNS = 4096,                 /* kept for the next ones */
-    Q_TXN_ARENA_BYTES = 16 * 1024,       /* a transaction's first block: an insert of a few rows needs no other */
+    Q_TXN_ARENA_BYTES = 2 * 1024,        /* a transaction's first block: the outcome of an insert of a few rows needs no other */
+    Q_PLAN_ARENA_BYTES = 32 * 1024,      /* a plan's */
+    Q_SPARE_PLANS = 64,                  /* kept for the next ones: the last one used is the first taken, while caches still hold it */
 };
 
 typedef struct q_txn q_txn;
@@ -105,6 +107,8 @@ struct q_txn {
     uint64_t number;            /* of this life */
     q_catalog *catalog;         /* planned against; a reference */
     const q_bucket *bucket;     /* its bucket there */
+    q_slice text;               /* what it asks; in its arena */
+    q_arena *plan_arena;        /* of what follows; NULL: there is no plan (any more) */
     q_script *script;
     q_exec *exec;
     q_lockset locks;
@@ -252,6 +256,8 @@ struct q_core {
     uint32_t parked;
     q_txn *first_all, *last_all;
     bool granting;
+    q_arena *spare_plans[Q_SPARE_PLANS];
+    uint32_t spare_plan_count;
     q_txn *spare_txns;
     uint32_t spare_arenas;      /* of spare_txns */
     q_answer *spare_answers;
@@ -309,6 +315,9 @@ int64_t q_core_stopwatch(const q_core *c);
 q_txn *q_core_txn_new(q_core *c); /* NULL when out of memory; in state NEW */
 void q_core_txn_free(q_core *c, q_txn *t);
 void q_core_txns_free_all(q_core *c);
+/* Room for a plan: an empty arena that is the transaction's until its plan is dropped. False when out of memory. */
+bool q_core_plan_room(q_core *c, q_txn *t);
+void q_core_plan_drop(q_core *c, q_txn *t);
 void q_core_txn_count_bytes(q_core *c, q_txn *t);
 q_answer *q_core_answer_new(q_core *c);
 void q_core_answer_free(q_core *c, q_answer *a);
@@ -326,8 +335,10 @@ void q_core_parked_remove(q_core *c, q_txn *t);
 /* admit.c */
 void q_core_admit(q_core *c, const q_request *r);
 /* PLAN: from text to locks, against the catalog as it is now. */
-void q_core_plan_and_lock(q_core *c, q_txn *t, q_slice text);
+void q_core_plan_and_lock(q_core *c, q_txn *t);
 void q_core_unpark(q_core *c);
+/* The plan that was dropped, as it was; `ran`: and as it was after its run. Q_FAIL: out of memory. */
+Q_CHECK q_rc q_core_plan_again(q_core *c, q_txn *t, bool ran, q_err *err);
 /* It never ran: ends it as REFUSED. */
 void q_core_refuse(q_core *c, q_txn *t, const q_err *err);
 /* Copies the error, and that it is aborted. */

@@ -63,16 +63,55 @@ q_txn *q_core_txn_new(q_core *c)
 
 void q_core_txn_count_bytes(q_core *c, q_txn *t)
 {
-    uint64_t now = q_arena_bytes(t->arena);
+    uint64_t now = q_arena_bytes(t->arena) + (t->plan_arena ? q_arena_bytes(t->plan_arena) : 0);
     c->in_flight_bytes += now - t->counted_bytes;
     c->arena_bytes += now - t->counted_bytes;
     t->counted_bytes = now;
+}
+
+/* ---- plans ----
+ *
+ * A plan is large and mostly short-lived: a blind write needs it for one step. So it has an arena of its own, which goes from hand to hand,
+ * and thousands of transactions in flight keep only what they will still need. */
+
+bool q_core_plan_room(q_core *c, q_txn *t)
+{
+    q_core_plan_drop(c, t);
+    if (c->spare_plan_count) {
+        t->plan_arena = c->spare_plans[--c->spare_plan_count];
+        c->arena_bytes -= q_arena_bytes(t->plan_arena); /* counted with the transaction's from now on */
+    } else {
+        t->plan_arena = q_arena_new_sized(c->config.txn_max_bytes, Q_PLAN_ARENA_BYTES);
+    }
+    q_core_txn_count_bytes(c, t);
+    return t->plan_arena != NULL;
+}
+
+void q_core_plan_drop(q_core *c, q_txn *t)
+{
+    q_arena *a = t->plan_arena;
+    if (!a)
+        return;
+    assert(!t->reads);
+    t->plan_arena = NULL;
+    t->script = NULL;
+    t->exec = NULL;
+    t->locks = (q_lockset){ 0 };
+    q_core_txn_count_bytes(c, t);
+    if (c->spare_plan_count == Q_SPARE_PLANS) {
+        q_arena_free(a);
+        return;
+    }
+    q_arena_reset(a);
+    c->arena_bytes += q_arena_bytes(a);
+    c->spare_plans[c->spare_plan_count++] = a;
 }
 
 void q_core_txn_free(q_core *c, q_txn *t)
 {
     q_timers_cancel(&c->timers, &t->timer);
     q_core_drop_reads(c, t);
+    q_core_plan_drop(c, t);
     if (t->identified)
         q_dedupe_drop(c->dedupe, t->identity);
     if (t->answer.ticket)
@@ -114,6 +153,8 @@ void q_core_txns_free_all(q_core *c)
         q_core_txn_free(c, c->first_all);
     for (q_txn *t = c->spare_txns; t; t = t->next_in_group)
         q_arena_free(t->arena);
+    while (c->spare_plan_count)
+        q_arena_free(c->spare_plans[--c->spare_plan_count]);
     for (struct q_slab *s = c->slabs, *next; s; s = next) {
         next = s->next;
         free(s);

@@ -37,7 +37,12 @@ static void said_no(q_core *c, q_txn *t, q_engine_id engine, const q_vote *vote)
 {
     q_err err;
     q_core_no_err(&err);
-    if (vote->no == Q_NO_MISSING && t->blind && t->out.may_be_missing) {
+    bool again = vote->no == Q_NO_MISSING && t->blind && t->out.may_be_missing;
+    if (!t->plan_arena && q_core_plan_again(c, t, !again, &err) != Q_OK) {
+        q_core_fail_txn(c, t, &err);
+        return;
+    }
+    if (again) {
         t->blind = false;
         q_core_fire(c, t, Q_TPE_NO_MISSING, engine);
         return;

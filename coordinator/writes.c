@@ -374,7 +374,8 @@ static q_slice event_json(q_exec *x, q_xrow *r, uint32_t index)
     q_json_lit(json, "\",\"after\":");
     event_after(json, r);
     q_json_lit(json, "}");
-    return q_json_take(json);
+    q_slice s = q_json_end(json);
+    return s.ptr ? q_arena_copy(x->lasting_arena, s) : s;
 }
 
 static bool add_event(builder *b, q_xrow *r)
@@ -383,17 +384,15 @@ static bool add_event(builder *b, q_xrow *r)
     bool before = r->was == Q_WAS_PRESENT;
     if ((!r->alive && !before) || (r->alive && !r->new_life && !written_engines(r)))
         return true;
-    q_rec_event *ev = Q_PUSH(x->arena, b->events, b->event_count, b->event_cap);
+    q_rec_event *ev = Q_PUSH(x->lasting_arena, b->events, b->event_count, b->event_cap);
     if (!ev)
         return false;
     ev->value = event_json(x, r, b->event_count - 1);
-    ev->key = r->id.s;
-    if (r->id.type != Q_T_STRING) {
-        char text[80];
-        q_buf t = { text, 0, sizeof text, sizeof text, false };
+    char text[80];
+    q_buf t = { text, 0, sizeof text, sizeof text, false };
+    if (r->id.type != Q_T_STRING)
         q_value_text(&r->id, &t);
-        ev->key = q_arena_copy(x->arena, q_buf_slice(&t));
-    }
+    ev->key = q_arena_copy(x->lasting_arena, r->id.type == Q_T_STRING ? r->id.s : q_buf_slice(&t));
     b->event_bytes += ev->value.len + ev->key.len;
     return ev->value.ptr && ev->key.ptr;
 }
@@ -413,7 +412,7 @@ static q_rc encode(q_exec *x, const q_writes *w, size_t room, q_slice *out, q_er
 {
     if (room > 8u * Q_EXEC_MAX_ENGINE_BYTES)
         return too_large(err);
-    char *p = q_arena_alloc(x->arena, room);
+    char *p = q_arena_alloc(x->lasting_arena, room);
     q_buf b = { p, 0, room, room, false };
     if (!p)
         return q_exec_no_memory(err);
@@ -422,6 +421,7 @@ static q_rc encode(q_exec *x, const q_writes *w, size_t room, q_slice *out, q_er
     if (b.failed)
         return q_err_set(err, Q_E_INTERNAL, "The writes are larger than they can be.");
     *out = q_buf_slice(&b);
+    q_arena_shrink(x->lasting_arena, p, room, out->len);
     return out->len > Q_EXEC_MAX_ENGINE_BYTES ? too_large(err) : Q_OK;
 }
 
@@ -451,7 +451,7 @@ q_rc q_writes_build(q_exec *x, q_exec_outcome *out, q_err *err)
         for (uint32_t i = 0; i < t->touched_count; i++) {
             q_xrow *r = t->touched[i];
             out->may_be_missing = out->may_be_missing || r->assumed;
-            if (!add_row(&b, r) || !add_event(&b, r))
+            if (!add_row(&b, r) || (!x->no_events && !add_event(&b, r)))
                 return q_exec_no_memory(err);
             q_rc rc = require_targets(&b, r, err);
             if (rc != Q_OK)

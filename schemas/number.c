@@ -127,6 +127,21 @@ size_t q_int_text(int64_t i, char out[Q_NUMBER_TEXT_BYTES])
     return n;
 }
 
+/* "-12.05" of -12050 */
+static size_t thousandths(int64_t n, char *out)
+{
+    size_t len = 0;
+    uint64_t u = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    if (n < 0)
+        out[len++] = '-';
+    len += q_int_text((int64_t)(u / 1000), out + len);
+    out[len++] = '.';
+    for (uint64_t rest = u % 1000, place = 100; rest; rest %= place, place /= 10)
+        out[len++] = (char)('0' + rest / place);
+    out[len] = '\0';
+    return len;
+}
+
 size_t q_float_text(double f, char out[Q_NUMBER_TEXT_BYTES])
 {
     size_t n;
@@ -136,6 +151,8 @@ size_t q_float_text(double f, char out[Q_NUMBER_TEXT_BYTES])
             out[0] = '0';
             n = 1;
         }
+    } else if (fabs(f) < 1e12 && fabs(f) >= 1e-3 && (double)(int64_t)rint(f * 1000) / 1000 == f) {
+        n = thousandths((int64_t)rint(f * 1000), out); /* prices: the nearest double of at most 15 digits, so nothing shorter is the same */
     } else {
         n = (size_t)snprintf(out, Q_NUMBER_TEXT_BYTES, "%.15g", f);
         if (strtod(out, NULL) != f) {
