@@ -133,6 +133,55 @@ q_rc q_op_attribute(q_message_draft *d, q_slice name, bool path, q_err *err)
     return Q_OK;
 }
 
+/* ---- entity tags: the _q_seq in quotation marks ---- */
+
+/* Cuts the first tag of the list: its inside, or false when it isn't one. */
+static bool next_tag(q_slice *rest, q_slice *tag, bool *weak)
+{
+    while (rest->len && (*rest->ptr == ' ' || *rest->ptr == ',' || *rest->ptr == '\t'))
+        *rest = (q_slice){ rest->ptr + 1, rest->len - 1 };
+    *weak = rest->len > 2 && rest->ptr[0] == 'W' && rest->ptr[1] == '/';
+    q_slice s = *weak ? (q_slice){ rest->ptr + 2, rest->len - 2 } : *rest;
+    const char *end = s.len > 1 && s.ptr[0] == '"' ? memchr(s.ptr + 1, '"', s.len - 1) : NULL;
+    if (!end)
+        return false;
+    *tag = (q_slice){ s.ptr + 1, (size_t)(end - s.ptr) - 1 };
+    *rest = (q_slice){ end + 1, s.len - tag->len - 2 };
+    return true;
+}
+
+q_rc q_op_if_match(const q_gate_op *op, q_message_draft *d, q_err *err)
+{
+    q_slice rest = op->request->if_match, tag;
+    bool weak;
+    int64_t seq;
+    if (!rest.ptr || q_slice_eq(rest, Q_SLICE_LIT("*")))
+        return Q_OK;
+    q_draft_text(d, " AND _q_seq IN (-1"); /* a tag that isn't one of ours matches nothing; a weak one never does */
+    for (int n = 0; rest.len; n++) {
+        if (!next_tag(&rest, &tag, &weak) || n == 64)
+            return q_err_set(err, Q_E_REQUEST_MALFORMED, "If-Match is * or a list of at most 64 entity tags in quotation marks.");
+        if (!weak && as_int(tag, &seq)) {
+            q_draft_text(d, ", ");
+            q_draft_int(d, seq);
+        }
+    }
+    q_draft_text(d, ")");
+    return Q_OK;
+}
+
+bool q_op_none_match(const q_gate_op *op, q_slice etag)
+{
+    q_slice rest = op->request->if_none_match, tag, own = { etag.ptr + 1, etag.len - 2 };
+    bool weak;
+    if (q_slice_eq(rest, Q_SLICE_LIT("*")))
+        return true;
+    while (rest.len && next_tag(&rest, &tag, &weak))
+        if (q_slice_eq(tag, own))
+            return true;
+    return false;
+}
+
 /* ---- what leaves ---- */
 
 q_slice q_op_encode(q_arena *arena, q_slice text)

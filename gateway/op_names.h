@@ -17,6 +17,10 @@ Q_CHECK q_rc q_op_attribute(q_message_draft *d, q_slice name, bool path, q_err *
 
 /* {`a`: $p0, …} of an INSERT; with `path_id` the id is the path's and the body's is left out. */
 Q_CHECK q_rc q_op_row_object(q_message_draft *d, const json_t *row, q_gate_op *path_id, q_err *err);
+/* " AND _q_seq IN (…)" when the request has If-Match: the update itself is the comparison. REQUEST_MALFORMED. Source: RFC 9110, 13.1.1. */
+Q_CHECK q_rc q_op_if_match(const q_gate_op *op, q_message_draft *d, q_err *err);
+/* Does If-None-Match name this entity tag (with its quotation marks), or is it "*"? Weak comparison. */
+bool q_op_none_match(const q_gate_op *op, q_slice etag);
 /* Location and ETag of the row that was written. */
 void q_op_locate(q_gate_op *op, const q_reply_seen *reply, q_http_response *out);
 

@@ -141,13 +141,20 @@ static q_rc update(q_gate_op *op, q_ask *ask, q_err *err)
     }
     q_draft_text(&d, " WHERE id = ");
     q_op_id_add(op, &d);
+    if (rc == Q_OK)
+        rc = q_op_if_match(op, &d, err);
     q_draft_text(&d, ";");
     if (rc == Q_OK && sets)
         return q_op_send(op, &d, false, ask, err);
     q_draft_free(&d);
+    if (rc == Q_OK && op->request->if_match.ptr)
+        rc = q_err_set(err, Q_E_QQL_UNSUPPORTED, "The body sets nothing, so there is nothing that If-Match could guard.");
     op->bare = true;
     return rc == Q_OK ? insert(op, ask, err) : rc; /* a record of nothing but an id: it is there or it isn't */
 }
+
+/* If-None-Match: * asks that there be none yet. */
+static bool only_new(const q_gate_op *op) { return q_slice_eq(op->request->if_none_match, Q_SLICE_LIT("*")); }
 
 static q_rc put_answer(q_gate_op *op, const q_reply_seen *reply, q_ask *ask, q_http_response *out, q_err *err)
 {
@@ -155,10 +162,12 @@ static q_rc put_answer(q_gate_op *op, const q_reply_seen *reply, q_ask *ask, q_h
     if (op->stage == DEFINITION) {
         rc = read_definition(op, reply, err);
         if (rc == Q_OK)
-            rc = update(op, ask, err);
+            rc = only_new(op) ? insert(op, ask, err) : update(op, ask, err);
         return rc == Q_OK ? Q_WAIT : rc;
     }
     int64_t n = q_op_count(reply, op->statement);
+    if (op->stage == UPDATE && n == 0 && op->request->if_match.ptr)
+        return q_err_set(err, Q_E_PRECONDITION_FAILED, "The row isn't there, or isn't what If-Match says.");
     if (op->stage == UPDATE && n == 0) {
         rc = insert(op, ask, err);
         return rc == Q_OK ? Q_WAIT : rc;
@@ -172,6 +181,8 @@ static q_rc put_refused(q_gate_op *op, const q_reply_seen *reply, q_ask *ask, q_
 {
     if (op->stage != INSERT || err->code != Q_E_DUPLICATE_ID)
         return Q_FAIL;
+    if (only_new(op))
+        return q_err_set(err, Q_E_PRECONDITION_FAILED, "The row is there already.");
     if (op->bare) { /* nothing to set, and it is there: as it should be */
         q_op_written(op, reply, 200, 1, out);
         return Q_OK;

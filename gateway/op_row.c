@@ -12,6 +12,8 @@ void q_op_locate(q_gate_op *op, const q_reply_seen *reply, q_http_response *out)
 
 static q_rc not_found(const q_gate_op *op, q_err *err)
 {
+    if (op->request->if_match.ptr)
+        return q_err_set(err, Q_E_PRECONDITION_FAILED, "The row isn't there, or isn't what If-Match says.");
     return q_err_set(err, Q_E_ROW_NOT_FOUND, "%.*s has no row \"%.*s\".", Q_SLICE_FMT(op->match.record),
                      (int)(op->match.id.len < 100 ? op->match.id.len : 100), op->match.id.ptr);
 }
@@ -22,7 +24,7 @@ static q_rc get_query(q_gate_op *op, q_ask *ask, q_err *err)
 {
     q_message_draft d;
     q_draft_init(&d);
-    q_draft_text(&d, "SELECT * FROM ");
+    q_draft_text(&d, "SELECT *, _q_seq FROM ");
     q_draft_name(&d, op->match.record);
     q_draft_text(&d, " WHERE id = ");
     q_op_id_add(op, &d);
@@ -50,10 +52,16 @@ static q_rc get_answer(q_gate_op *op, const q_reply_seen *reply, q_ask *ask, q_h
     q_buf_clear(&op->out);
     if (!row)
         rc = not_found(op, err);
-    else if (!q_result_write_row(columns, row, -1, &op->out) && !op->out.failed)
+    else if (!q_result_write_row(columns, row, q_result_column(columns, "_q_seq"), &op->out) && !op->out.failed)
         rc = q_err_set(err, Q_E_INTERNAL, "The coordinator's answer can't be read.");
-    q_result_free(&s);
     q_op_json(op, 200, out);
+    int seq = row ? q_result_column(columns, "_q_seq") : -1;
+    yajl_val v = seq >= 0 ? YAJL_GET_ARRAY(row)->values[seq] : NULL;
+    if (v && YAJL_IS_INTEGER(v))
+        out->etag = q_arena_printf(op->arena, "\"%s\"", YAJL_GET_NUMBER(v));
+    q_result_free(&s);
+    if (rc == Q_OK && out->etag.ptr && op->request->if_none_match.ptr && q_op_none_match(op, out->etag))
+        *out = (q_http_response){ .status = 304, .etag = out->etag };
     return rc;
 }
 
@@ -94,6 +102,8 @@ static q_rc patch_query(q_gate_op *op, q_ask *ask, q_err *err)
     }
     q_draft_text(&d, " WHERE id = ");
     q_op_id_add(op, &d);
+    if (rc == Q_OK)
+        rc = q_op_if_match(op, &d, err);
     q_draft_text(&d, ";");
     json_decref(body);
     if (rc == Q_OK)
@@ -141,8 +151,12 @@ static q_rc delete_query(q_gate_op *op, q_ask *ask, q_err *err)
     q_draft_name(&d, op->match.record);
     q_draft_text(&d, " WHERE id = ");
     q_op_id_add(op, &d);
+    q_rc rc = q_op_if_match(op, &d, err);
     q_draft_text(&d, ";");
-    return q_op_send(op, &d, false, ask, err);
+    if (rc == Q_OK)
+        return q_op_send(op, &d, false, ask, err);
+    q_draft_free(&d);
+    return rc;
 }
 
 static q_rc delete_ask(q_gate_op *op, q_ask *ask, q_err *err)
