@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "base/version.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/find.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -26,6 +27,7 @@ static const struct {
     const char *summary;
 } commands[] = {
     { "dev", q_cmd_dev, "a whole system in one process: broker, coordinator, engines" },
+    { "up", q_cmd_up, "a system of processes on this machine, as quanta.yaml says" },
     { "exec", q_cmd_exec, "run QuantaQL: a statement, a file or standard input" },
     { "shell", q_cmd_shell, "QuantaQL with history, completion and several lines" },
     { "ingest", q_cmd_ingest, "rows of a file into a record: JSON lines or CSV" },
@@ -42,7 +44,7 @@ static void usage(FILE *to)
     fputs("Usage: quanta COMMAND [OPTION...]\n\nCommands:\n", to);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n`quanta COMMAND --help` tells more.\n"
+    fputs("\n`-c quanta.yaml` (or QUANTA_CONFIG) says with every command which system is meant. `quanta COMMAND --help` tells more.\n"
           "Exit status: 0 committed, 1 aborted or rejected, 2 wrong usage, 3 can't reach the system.\n", to);
 }
 
@@ -57,6 +59,30 @@ static int written(int status)
     return status == Q_EXIT_COMMITTED ? Q_EXIT_UNREACHABLE : status;
 }
 
+/* `-c FILE`, `--config FILE` and `--config=FILE` are the same for every command: taken out here, wherever they stand before `--`. */
+static bool take_config(int *argc, char **argv)
+{
+    int kept = 1;
+    bool over = false;
+    for (int i = 1; i < *argc; i++) {
+        const char *a = argv[i];
+        over = over || !strcmp(a, "--");
+        if (over || (strcmp(a, "-c") && strncmp(a, "--config", 8)) || (a[1] == '-' && a[8] && a[8] != '=')) {
+            argv[kept++] = argv[i];
+        } else if (a[1] == '-' && a[8] == '=') {
+            q_find_use_config(a + 9);
+        } else if (i + 1 == *argc) {
+            fprintf(stderr, "quanta: %s takes a file: quanta.yaml\n", a);
+            return false;
+        } else {
+            q_find_use_config(argv[++i]);
+        }
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     q_say_init("quanta", Q_SAY_INFO);
@@ -68,6 +94,8 @@ int main(int argc, char **argv)
         fputs("quanta: no random numbers on this system\n", stderr);
         return Q_EXIT_UNREACHABLE;
     }
+    if (!take_config(&argc, argv))
+        return Q_EXIT_USAGE;
     if (argc < 2) {
         usage(stderr);
         return Q_EXIT_USAGE;

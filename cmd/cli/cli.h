@@ -13,6 +13,7 @@ enum {                   /* A4 */
 
 /* argv[0] is the subcommand's name. What they return is the exit status. */
 int q_cmd_dev(int argc, char **argv);
+int q_cmd_up(int argc, char **argv);
 int q_cmd_exec(int argc, char **argv);
 int q_cmd_shell(int argc, char **argv);
 int q_cmd_ingest(int argc, char **argv);

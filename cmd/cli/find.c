@@ -64,6 +64,82 @@ static bool find_dev(const char *name, q_place *out)
     return true;
 }
 
+/* ---- the configuration ---- */
+
+static const char *config_path;
+static q_config *config;
+
+void q_find_use_config(const char *path) { config_path = path; }
+
+static const char *named_config(void)
+{
+    const char *path = config_path ? config_path : getenv("QUANTA_CONFIG");
+    return path && *path ? path : NULL;
+}
+
+q_rc q_find_config(const q_config **out, q_err *err)
+{
+    const char *path = named_config();
+    if (!path) {
+        q_err_set(err, Q_E_INTERNAL, "no configuration is named");
+        q_err_hint(err, "-c quanta.yaml, or QUANTA_CONFIG in the environment");
+        return Q_FAIL;
+    }
+    q_rc rc = config ? Q_OK : q_config_load(path, NULL, &config, err);
+    *out = config;
+    return rc;
+}
+
+q_rc q_find_wal_dir(char *out, size_t size, q_err *err)
+{
+    const q_config *c;
+    if (!named_config())
+        return Q_END;
+    q_rc rc = q_find_config(&c, err);
+    if (rc != Q_OK)
+        return rc;
+    int n = snprintf(out, size, "%s", c->wal.dir);
+    return n > 0 && (size_t)n < size ? Q_OK : q_err_set(err, Q_E_INTERNAL, "wal.dir is too long");
+}
+
+/* The value after `name` in the ready line that `quanta up` left. */
+static bool up_ready(const q_config *c, const char *name, char *out, size_t size)
+{
+    char path[PATH_MAX], line[1024];
+    const char *at = ready_path(c->up.dir, path, sizeof path) && first_line(path, line, sizeof line, NULL) ? strstr(line, name) : NULL;
+    size_t n = at ? strcspn(at + strlen(name), " ") : 0;
+    if (n == 0 || n >= size)
+        return false;
+    memcpy(out, at + strlen(name), n);
+    out[n] = '\0';
+    return true;
+}
+
+/* Q_END: no configuration is named. */
+static q_rc find_configured(bool http, q_place *out, q_err *err)
+{
+    const q_config *c;
+    if (!named_config())
+        return Q_END;
+    q_rc rc = q_find_config(&c, err);
+    if (rc != Q_OK)
+        return rc;
+    int n = -1;
+    if (http && up_ready(c, "http=", out->address, sizeof out->address))
+        return Q_OK;
+    if (http && c->http.coordinator_port)
+        n = snprintf(out->address, sizeof out->address, "%s:%d", c->http.host, (int)c->http.coordinator_port);
+    else if (!http && c->kafka.bootstrap)
+        n = snprintf(out->address, sizeof out->address, "%s", c->kafka.bootstrap);
+    if (n > 0 && (size_t)n < sizeof out->address)
+        return Q_OK;
+    if (http)
+        q_err_set(err, Q_E_INTERNAL, "the coordinator's port isn't known: http.coordinator_port is 0 and no `quanta up` runs in %.150s", c->up.dir);
+    else
+        q_err_set(err, Q_E_INTERNAL, "kafka.bootstrap isn't given in %.200s", c->path);
+    return Q_FAIL;
+}
+
 static bool find(const char *given, const char *variable, const char *name, const char *option, q_place *out, q_err *err)
 {
     const char *from = given ? given : getenv(variable);
@@ -77,6 +153,9 @@ static bool find(const char *given, const char *variable, const char *name, cons
         q_err_set(err, Q_E_INTERNAL, "%s is too long", given ? option : variable);
         return false;
     }
+    q_rc rc = find_configured(name[0] == 'h', out, err);
+    if (rc != Q_END)
+        return rc == Q_OK;
     if (find_dev(name, out))
         return true;
     q_err_set(err, Q_E_INTERNAL, "no system found");

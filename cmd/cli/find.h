@@ -3,6 +3,7 @@
 #define Q_CMD_FIND_H
 
 #include "base/error.h"
+#include "cmd/config/config.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -16,9 +17,17 @@ typedef struct q_place {
     struct timespec ready_mtime;
 } q_place;
 
-/* Kafka: `given` (--bootstrap), else QUANTA_BOOTSTRAP, else the last quanta dev. false with err: nowhere. */
+/* -c FILE: which configuration is meant; else QUANTA_CONFIG, else none. Before all below; kept, not copied. */
+void q_find_use_config(const char *path);
+/* That configuration, read at the first call and kept. Q_FAIL: none is named, or it is wrong. */
+Q_CHECK q_rc q_find_config(const q_config **out, q_err *err);
+/* Its wal.dir. Q_END: no configuration is named. */
+Q_CHECK q_rc q_find_wal_dir(char *out, size_t size, q_err *err);
+
+/* Kafka: `given` (--bootstrap), else QUANTA_BOOTSTRAP, else the configuration, else the last quanta dev. false with err: nowhere. */
 bool q_find_kafka(const char *given, q_place *out, q_err *err);
-/* HTTP, for operators' questions: `given` (--http), else QUANTA_HTTP, else the last quanta dev. */
+/* HTTP, for operators' questions: `given` (--http), else QUANTA_HTTP, else the configuration (and the ready file of its `quanta up`),
+ * else the last quanta dev. */
 bool q_find_http(const char *given, q_place *out, q_err *err);
 /* The directory of the last quanta dev, whether it runs or not. */
 bool q_find_dev_dir(char *out, size_t size, q_err *err);

@@ -5,6 +5,7 @@
 #include "cmd/cli/options.h"
 #include "cmd/cli/progress.h"
 #include "cmd/cli/wal_verbs.h"
+#include "wal/copy.h"
 #include "wal/inspect.h"
 
 #include <inttypes.h>
@@ -20,7 +21,7 @@ static const char *const command = "quanta wal";
 
 typedef struct call {
     char dir[PATH_MAX];
-    bool given, full, follow;
+    bool given, full, follow, accept_older;
     q_format format;
     q_wal_filter filter;
     int64_t lines;        /* tail -n */
@@ -45,9 +46,11 @@ static void help(FILE *to)
           "      --bucket BUCKET  --request-id ID\n"
           "      --seq A..B             transactions' numbers: A, A.., ..B or A..B\n"
           "      --lsn A..B             places in the log\n"
-          "      --type TYPE            epoch, decision, tail or operator; can be given many times\n"
+          "      --type TYPE            epoch, decision, tail, operator or resolve; can be given many times\n"
           "      --limit N              ls: at most N records\n"
-          "      --full                 ls, tail: whole records (json only)\n\n"
+          "      --full                 ls, tail: whole records (json only)\n"
+          "verify:\n"
+          "      --accept-older-meta    when one of the file's two meta pages is damaged: goes on from the other one. The last group may be lost\n\n"
           "The log is only read, also beside a running coordinator.\n"
           "Exit status: 0 good, 1 damaged or not there, 2 wrong usage, 3 no log.\n",
           to);
@@ -94,7 +97,7 @@ static bool parse(int argc, char **argv, call *c, int *status)
         { "seq", required_argument, NULL, 's' },    { "lsn", required_argument, NULL, 'l' },
         { "type", required_argument, NULL, 't' },   { "limit", required_argument, NULL, 'L' },
         { "full", no_argument, NULL, 'u' },         { "follow", no_argument, NULL, 'f' },
-        { "lines", required_argument, NULL, 'n' },  { "help", no_argument, NULL, 'h' }, { 0 }
+        { "accept-older-meta", no_argument, NULL, 'A' }, { "lines", required_argument, NULL, 'n' },  { "help", no_argument, NULL, 'h' }, { 0 }
     };
     int o;
     *status = Q_EXIT_USAGE;
@@ -124,11 +127,12 @@ static bool parse(int argc, char **argv, call *c, int *status)
             type = q_wal_type_mask(q_slice_cstr(optarg));
             c->filter.types |= type;
             if (!type)
-                q_usage_error(command, "--type is epoch, decision, tail or operator, not '%s'", optarg);
+                q_usage_error(command, "--type is epoch, decision, tail, operator or resolve, not '%s'", optarg);
             ok = type != 0;
             break;
         case 'u': c->full = true; break;
         case 'f': c->follow = true; break;
+        case 'A': c->accept_older = true; break;
         case 'h':
             help(stdout);
             *status = Q_EXIT_COMMITTED;
@@ -152,7 +156,8 @@ int q_wal_find(char dir[PATH_MAX], bool given)
 {
     q_err err = Q_ERR_INIT;
     char inner[PATH_MAX + 8];
-    if (!given && !q_find_dev_dir(dir, PATH_MAX, &err))
+    q_rc found = given ? Q_OK : q_find_wal_dir(dir, PATH_MAX, &err);
+    if (found != Q_OK && (found != Q_END || !q_find_dev_dir(dir, PATH_MAX, &err)))
         return q_cli_print_failure(&err);
     snprintf(inner, sizeof inner, "%s/wal", dir);
     if (!has_log(dir) && has_log(inner) && strlen(inner) < PATH_MAX)
@@ -428,13 +433,51 @@ static int info(const call *c, q_log *log)
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total) { q_progress_update(ctx, done, total, done / 1000000); }
 
+/* Every frame of every segment. */
+static q_rc verify_segments(const call *c, q_progress *progress, uint64_t *count, uint64_t *records, q_err *err)
+{
+    q_segment *list = NULL;
+    size_t n;
+    q_rc rc = q_segments_list(c->dir, &list, &n, err);
+    for (size_t i = 0; rc == Q_OK && i < n; i++) {
+        uint64_t of_it;
+        rc = q_segment_verify(c->dir, &list[i], &of_it, err);
+        *records += of_it;
+        ++*count;
+        q_progress_update(progress, i + 1, n, i + 1);
+    }
+    free(list);
+    return rc;
+}
+
+static int accept_older(const call *c)
+{
+    q_err err = Q_ERR_INIT;
+    uint64_t last = 0;
+    q_rc rc = q_log_accept_older_meta(c->dir, &last, &err);
+    if (rc == Q_END) {
+        printf("the log is sound: nothing was done\n");
+        return Q_EXIT_COMMITTED;
+    }
+    if (rc != Q_OK)
+        return failure(rc, &err);
+    printf("gone on from the older meta page: the log ends with record %" PRIu64 " now. If the last group is lost, the engines' numbers tell at the\n"
+           "coordinator's start.\n", last);
+    return Q_EXIT_COMMITTED;
+}
+
 static int verify(const call *c)
 {
     q_err err = Q_ERR_INIT;
     q_verify_report r = { 0 };
+    uint64_t segments = 0, archived = 0;
     q_progress progress;
+    if (c->accept_older)
+        return accept_older(c);
     q_progress_begin(&progress, "MB checked");
     q_rc rc = q_log_verify(c->dir, on_progress, &progress, &r, &err);
+    if (rc == Q_OK)
+        rc = verify_segments(c, &progress, &segments, &archived, &err);
     double seconds = q_progress_seconds(&progress);
     q_progress_end(&progress);
     if (rc != Q_OK && c->format == Q_FORMAT_JSON) {
@@ -446,14 +489,17 @@ static int verify(const call *c)
     if (rc != Q_OK)
         return failure(rc, &err);
     if (c->format == Q_FORMAT_JSON) {
-        json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I}", "good", 1, "records", (json_int_t)r.records, "decisions",
-                              (json_int_t)r.decisions, "open_transactions", (json_int_t)r.open_transactions, "bytes", (json_int_t)r.bytes);
+        json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "good", 1, "records", (json_int_t)r.records, "decisions",
+                              (json_int_t)r.decisions, "open_transactions", (json_int_t)r.open_transactions, "bytes", (json_int_t)r.bytes,
+                              "segments", (json_int_t)segments, "archived_records", (json_int_t)archived);
         json_dumpf(o, stdout, JSON_COMPACT);
         fputc('\n', stdout);
         json_decref(o);
     } else {
         printf("good: %" PRIu64 " records, %" PRIu64 " decisions, %" PRIu64 " not applied everywhere yet, %.1f MB, %.1f s\n", r.records,
                r.decisions, r.open_transactions, (double)r.bytes / 1e6, seconds);
+        if (segments)
+            printf("good: %" PRIu64 " segments with %" PRIu64 " records\n", segments, archived);
     }
     return Q_EXIT_COMMITTED;
 }
@@ -474,6 +520,8 @@ static bool check_words(const call *c, const char *verb, int words, char **word)
         q_usage_error(command, "show takes an LSN, or meta, position or catalog");
     else if (!lists && filters)
         q_usage_error(command, "%s takes no filters", verb);
+    else if (c->accept_older && strcmp(verb, "verify"))
+        q_usage_error(command, "--accept-older-meta is an option of verify");
     else if (strcmp(verb, "tail") && (c->follow || c->lines))
         q_usage_error(command, "-f and -n are options of tail");
     else if (c->full && c->format != Q_FORMAT_JSON)
@@ -501,10 +549,9 @@ int q_cmd_wal(int argc, char **argv)
         return verify(&c);
     if (!c.lines)
         c.lines = 10;
-    q_log_options options = { .read_only = true };
     q_log *log = NULL;
     q_err err = Q_ERR_INIT;
-    q_rc rc = q_log_open_lmdb(c.dir, &options, &log, &err);
+    q_rc rc = q_wal_open_whole(c.dir, &log, &err);
     if (rc != Q_OK)
         return failure(rc, &err);
     if (!strcmp(verb, "ls"))
