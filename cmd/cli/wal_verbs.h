@@ -21,6 +21,9 @@ bool q_txn_verb(int argc, char **argv, int *status);
 /* `dir`: what --dir said (`given`), which may be a log's directory or that of a quanta dev around it; else that of the last quanta dev.
  * Becomes the log's. Q_EXIT_COMMITTED, or the exit status after a message. */
 int q_wal_find(char dir[PATH_MAX], bool given);
+/* The log in `dir` with its segments, read only. */
+struct q_log;
+Q_CHECK q_rc q_wal_open_whole(const char *dir, struct q_log **out, q_err *err);
 /* Prints an error with its hint; Q_EXIT_REFUSED. */
 int q_wal_failure(const char *command, const q_err *err);
 
