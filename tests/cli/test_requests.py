@@ -161,3 +161,28 @@ def test_a_python_client_sends_the_four_statements_and_reads_their_results(s):
     equal(found["results"][0]["rows"], [["order_123", "Alice", 89.5, "P1DT3H"]])
     equal([c["name"] for c in found["results"][0]["columns"]], ["id", "customer.name", "total_cost", "delivery_time"])
     equal(by_path["results"][0]["rows"], [["order_123", "route_789"]])
+
+
+def test_a_read_of_50000_rows_comes_in_parts_with_one_txid(s):
+    """A3: part 1..n, the same txid; `last` and the status come with the last one; a statement's rows go on across parts."""
+    import subprocess
+    from system import wait_for
+    s.ok("exec", "-b", "shop", "CREATE RECORD many (id scalar int, text scalar string);")
+    rows = "".join(json.dumps({"id": i, "text": f"a text that makes row {i} longer than its number"}) + "\n" for i in range(50000))
+    s.ok("ingest", "-b", "shop", "-r", "many", s.file("many.jsonl", rows))
+    s.publish("SELECT id, text FROM many ORDER BY id;", "shop", ["request-id=large", "reply-to=quanta.reply.large"])
+
+    def parts():
+        out = subprocess.run(["kcat", "-C", "-b", s.bootstrap, "-t", "quanta.reply.large", "-o", "beginning", "-e", "-q", "-X", "fetch.wait.max.ms=5"],
+                             check=True, capture_output=True, timeout=30).stdout
+        found = [json.loads(line) for line in out.splitlines()]
+        return found if found and "last" in found[-1] else None
+
+    found = wait_for("the last part", parts)
+    assert len(found) > 2, len(found)
+    equal([p["part"] for p in found], list(range(1, len(found) + 1)))
+    equal(len({p["txid"] for p in found}), 1)
+    equal([p.get("status") for p in found], [None] * (len(found) - 1) + ["committed"])
+    equal([p["results"][0]["statement"] for p in found], [1] * len(found))
+    equal([row[0] for p in found for row in p["results"][0]["rows"]], list(range(50000)))
+    s.ok("exec", "-b", "shop", "DROP RECORD many;")
