@@ -122,6 +122,12 @@ static void floats_print_shortest_and_read_back_as_the_same_bits(void **state)
         assert_true(n < sizeof t && q_float_parse(q_slice_of(t, n), &back));
         assert_true(memcmp(&f, &back, sizeof f) == 0);
     }
+    for (int i = 0; i < 100000; i++) { /* prices have a way of their own: the same text */
+        char printed[40];
+        double f = (double)((int64_t)gen_below(&g, 2000000000) - 1000000000) / (i % 2 ? 1000 : 100);
+        snprintf(printed, sizeof printed, "%.15g%s", f, f == trunc(f) ? ".0" : "");
+        assert_slice(q_slice_of(t, q_float_text(f, t)), f == 0 ? "0.0" : printed);
+    }
 }
 
 static void decimals_print_canonically_and_read_back(void **state)
