@@ -214,9 +214,8 @@ static void fail_by_failpoint(q_job *job)
     q_job_fail(job, Q_RETRY, &err);
 }
 
-static void run_job(lane *l, q_job *job)
+static void run_on_session(lane *l, q_job *job)
 {
-    q_worker_runtime *rt = l->rt;
     if (!l->session)
         open_session(l);
     if (!l->session) {
@@ -225,10 +224,23 @@ static void run_job(lane *l, q_job *job)
     }
     if (passed_before(job->kind)) {
         fail_by_failpoint(job);
-    } else {
-        q_job_run(job, rt->ops, l->session);
-        if (job->rc == Q_OK && passed_after(job->kind))
-            fail_by_failpoint(job);
+        return;
+    }
+    q_job_run(job, l->rt->ops, l->session);
+    if (job->rc == Q_OK && passed_after(job->kind))
+        fail_by_failpoint(job);
+}
+
+static void run_job(lane *l, q_job *job)
+{
+    q_worker_runtime *rt = l->rt;
+    bool was_open = l->session != NULL;
+    run_on_session(l, job);
+    if (was_open && connection_suspect(job) && job->rc != Q_FATAL && (job->kind == Q_J_PREPARE || job->kind == Q_J_READ)) {
+        /* A session that stood idle may have ended since: by a fence of a new epoch, by a server that was restarted. One more try, on a new
+         * one: nobody's transaction is to be refused for that. What is prepared already votes YES again. */
+        close_session(l);
+        run_on_session(l, job);
     }
     if (job->rc == Q_FATAL) {
         pthread_mutex_lock(&rt->lock);

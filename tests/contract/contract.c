@@ -112,7 +112,7 @@ int main(int argc, char **argv)
     bool child = false;
     int o;
     program_path = argv[0];
-    c.config = (q_engine_config){ .worker = "contract", .cluster = 4711, .lock_timeout_ms = 300, .io_timeout_ms = 10000,
+    c.config = (q_engine_config){ .worker = "contract", .cluster = 4711, .lock_timeout_ms = 300, .io_timeout_ms = 60000,
                                   .server_version = 1 };
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (o) {

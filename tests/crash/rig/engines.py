@@ -31,7 +31,9 @@ def mongo(uri, bucket, record):
     try:
         found, last = [], None
         while True:
-            page = list(client[bucket][record].find({"_id": {"$gt": last}} if last is not None else {}).sort("_id", 1).limit(-1000))
+            answer = client[bucket].command("find", record, filter={"_id": {"$gt": last}} if last is not None else {}, sort={"_id": 1},
+                                            limit=1000, batchSize=1000, singleBatch=True)
+            page = answer["cursor"]["firstBatch"]
             found += page
             if len(page) < 1000:
                 return [d for d in found if not d.get("_q_dead")]

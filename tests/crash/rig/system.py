@@ -93,14 +93,21 @@ class Process:
         except (OSError, AttributeError):
             return ""
 
-    def ready(self):
-        return self.alive() and not self.stopped and get(self.port, "/health")[0] == 200
+    def ready(self, path="/readyz"):
+        """/livez: it runs and answers; /readyz: it serves (the coordinator: every engine knows the epoch)."""
+        return self.alive() and not self.stopped and get(self.port, path)[0] == 200
 
-    def wait_ready(self, seconds=START_S):
+    def revive(self):
+        """What a supervisor does: status 3 says that something it needs isn't there yet."""
+        if not self.alive() and self.child.returncode == 3:
+            self.start()
+        elif not self.alive():
+            raise AssertionError(f"{self.name} ended with status {self.child.returncode}:\n{self.tail()}")
+
+    def wait_ready(self, path="/readyz", seconds=START_S):
         def check():
-            if not self.alive():
-                raise AssertionError(f"{self.name} ended with status {self.child.returncode}:\n{self.tail()}")
-            return self.ready()
+            self.revive()
+            return self.ready(path)
         return wait_for(f"{self.name} is ready", check, seconds)[1]
 
     def kill(self):
@@ -190,7 +197,7 @@ class System:
         self.add("coordinator", ["quanta-coordinator", "-c", self.config], ports["coordinator"])
         for e in self.engines:
             for i in range(self.workers):
-                self.add(f"{e}{i}", ["quanta-worker", "--engine", e, "-c", self.config] + self.worker_options(ports[f"{e}{i}"], i), ports[f"{e}{i}"])
+                self.add(f"{e}{i}", ["quanta-worker", "--engine", e, "--name", f"{e}{i}", "-c", self.config] + self.worker_options(ports[f"{e}{i}"], i), ports[f"{e}{i}"])
 
     @staticmethod
     def worker_options(port, index):
@@ -202,8 +209,14 @@ class System:
     def start(self):
         for p in self.processes.values():
             p.start()
-        for p in self.processes.values():
-            p.wait_ready()
+        self.wait_ready()
+
+    def wait_ready(self, seconds=START_S):
+        def check():
+            for p in self.processes.values():
+                p.revive()
+            return all(p.ready() for p in self.processes.values())
+        return wait_for("all processes serve", check, seconds)[1]
 
     def stop(self):
         for p in self.processes.values():

@@ -45,7 +45,7 @@ class Transfers:
         source, target = self.random.sample(self.accounts, 2)
         amount = self.random.randint(1, 9)
         kind = kind or self.random.choices(("commit", "rollback", "assert", "again"), (88, 4, 4, 4))[0]
-        committed = [x for x, s in self.sent.items() if s[4] == "commit"]
+        committed = [x for x in self.sent if self.outcome(x) == "committed"] if kind == "again" else []
         text = self.text(t, source, target, amount, self.number)
         if kind == "rollback":
             text = self.text(t, source, target, amount, self.number, "ROLLBACK")
