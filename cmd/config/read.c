@@ -155,7 +155,7 @@ static bool number(const char *text, bool bytes, int64_t *out)
 static bool is_choice(const char *choices, const char *text)
 {
     size_t n = strlen(text);
-    for (const char *at = choices; n && (at = strstr(at, text)); at++)
+    for (const char *at = choices; n && !strchr(text, ' ') && (at = strstr(at, text)); at++)
         if ((at == choices || at[-1] == ' ') && (!at[n] || at[n] == ' '))
             return true;
     return false;

@@ -1,0 +1,5 @@
+# What is written from the code. A unit test each compares the file with it.
+.PHONY: docs
+docs: bin/quanta-coordinator ## write docs/configuration.md and docs/metrics.md from the code
+	@$< --help-settings > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+	@$< --help-metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
