@@ -1,5 +1,5 @@
 .PHONY: bench-coordinator
-BENCH_HOST := $(B)/obj/cmd/host/coordinator_host.o $(B)/obj/cmd/host/operate.o $(B)/obj/cmd/host/admin.o
+BENCH_HOST := $(patsubst %.c,$(B)/obj/%.o,$(wildcard cmd/host/*.c)) $(call lib,cmd/config)
 $(B)/bench/coordinator: $(B)/obj/bench/coordinator.o $(BENCH_HOST) $(call libs,$(ALL_LIBS))
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_VARIANT) $< $(BENCH_HOST) -Wl,--start-group $(call libs,$(ALL_LIBS)) -Wl,--end-group $(LDLIBS) -o $@

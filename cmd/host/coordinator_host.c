@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/metrics.h"
 #include "base/say.h"
+#include "cmd/host/metrics.h"
 #include "cmd/host/archive.h"
 #include "cmd/host/redo.h"
 
@@ -824,50 +825,46 @@ void q_host_free(q_host *h)
 
 static void ask_stats(void *ctx, q_core *core, int64_t mono_us) { q_core_get_stats(core, mono_us, ctx); }
 
-static void counter(q_buf *out, const char *name, const char *help, uint64_t value)
-{
-    q_metrics_head(out, name, "counter", help);
-    q_metrics_sample(out, name, "", (double)value);
-}
-
-static void gauge(q_buf *out, const char *name, const char *help, double value)
-{
-    q_metrics_head(out, name, "gauge", help);
-    q_metrics_sample(out, name, "", value);
-}
-
 void q_host_metrics(q_host *h, q_buf *out)
 {
     q_core_stats s = { 0 };
     if (!q_host_ask(h, ask_stats, &s))
         return;
-    q_metrics_head(out, "quanta_transactions_total", "counter", "Transactions by outcome.");
-    q_metrics_sample(out, "quanta_transactions_total", "outcome=\"committed\"", (double)s.committed);
-    q_metrics_sample(out, "quanta_transactions_total", "outcome=\"aborted\"", (double)s.aborted);
-    q_metrics_sample(out, "quanta_transactions_total", "outcome=\"rolled_back\"", (double)s.rolled_back);
-    q_metrics_sample(out, "quanta_transactions_total", "outcome=\"rejected\"", (double)s.rejected);
-    counter(out, "quanta_requests_total", "Requests read from the topic.", s.requests);
-    counter(out, "quanta_duplicates_total", "Requests answered with an earlier outcome.", s.duplicates);
-    counter(out, "quanta_lock_waits_total", "Transactions that had to wait for locks.", s.lock_waits);
-    counter(out, "quanta_log_groups_total", "Group commits: one sync each.", s.groups);
-    counter(out, "quanta_log_records_total", "Records written by group commits.", s.group_records);
-    gauge(out, "quanta_in_flight", "Transactions not ended yet.", (double)s.in_flight);
-    gauge(out, "quanta_waiting_for_locks", "Transactions waiting for locks.", (double)s.waiting_for_locks);
-    gauge(out, "quanta_in_doubt", "Decided transactions not applied by every participant yet.", (double)s.in_doubt);
-    gauge(out, "quanta_in_doubt_oldest_seconds", "Age of the oldest of them.", (double)s.oldest_in_doubt_us / 1e6);
-    gauge(out, "quanta_epoch", "The coordinator's epoch.", (double)s.epoch);
-    gauge(out, "quanta_seq", "The next sequence number.", (double)s.next_seq);
-    gauge(out, "quanta_core_memory_bytes", "Memory of the coordinator's core.", (double)s.memory_bytes);
-    q_metrics_head(out, "quanta_engine_ready", "gauge", "1 when the engine knows the epoch and answers.");
+    q_log_info info = { 0 };
+    h->log->ops->info(h->log, &info);
+    q_metric_head(out, Q_MT_TRANSACTIONS);
+    q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"committed\"", (double)s.committed);
+    q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"aborted\"", (double)s.aborted);
+    q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"rolled_back\"", (double)s.rolled_back);
+    q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"rejected\"", (double)s.rejected);
+    const struct { q_metric metric; double value; } rest[] = {
+        { Q_MT_REQUESTS, (double)s.requests },
+        { Q_MT_DUPLICATES, (double)s.duplicates },
+        { Q_MT_READ_ONLY, (double)s.read_only },
+        { Q_MT_LOCK_WAITS, (double)s.lock_waits },
+        { Q_MT_IN_FLIGHT, (double)s.in_flight },
+        { Q_MT_WAITING, (double)s.waiting_for_locks },
+        { Q_MT_PREPARING, (double)s.preparing },
+        { Q_MT_APPLYING, (double)s.applying },
+        { Q_MT_IN_DOUBT, (double)s.in_doubt },
+        { Q_MT_IN_DOUBT_OLDEST, (double)s.oldest_in_doubt_us / 1e6 },
+        { Q_MT_EPOCH, (double)s.epoch },
+        { Q_MT_SEQ, (double)s.next_seq },
+        { Q_MT_CORE_MEMORY, (double)s.memory_bytes },
+        { Q_MT_LOG_BYTES, (double)info.bytes_used },
+        { Q_MT_LOG_BYTES_MAX, (double)info.bytes_max },
+        { Q_MT_LOG_GROUPS, (double)s.groups },
+        { Q_MT_LOG_SYNCS, (double)info.syncs },
+        { Q_MT_LOG_RECORDS, (double)s.group_records },
+    };
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        q_metric_one(out, rest[i].metric, rest[i].value);
+    q_metric_head(out, Q_MT_ENGINE_READY);
     for (int e = 0; e < Q_EN_COUNT; e++) {
         char label[40];
         snprintf(label, sizeof label, "engine=\"%s\"", q_engine_name((q_engine_id)e));
-        q_metrics_sample(out, "quanta_engine_ready", label, s.engines_ready >> e & 1);
+        q_metric_sample(out, Q_MT_ENGINE_READY, label, s.engines_ready >> e & 1);
     }
-    q_log_info info = { 0 };
-    h->log->ops->info(h->log, &info);
-    gauge(out, "quanta_log_bytes", "Bytes used by the log.", (double)info.bytes_used);
-    gauge(out, "quanta_log_bytes_max", "Bytes that the log may use.", (double)info.bytes_max);
-    q_metrics_head(out, "quanta_log_commit_seconds", "histogram", "Time of one group commit, sync included.");
-    q_metrics_histogram(out, "quanta_log_commit_seconds", "", &h->sync_time);
+    q_metric_head(out, Q_MT_LOG_COMMIT);
+    q_metric_histogram(out, Q_MT_LOG_COMMIT, "", &h->sync_time);
 }

@@ -160,7 +160,9 @@ void q_operate_answer(q_host *h, const q_admin_request *request, q_admin_reply *
         q_buf_add_cstr(&reply->body, "stopping\n");
         return;
     }
-    bool all_ready = a.stats.engines_ready == (1u << Q_EN_COUNT) - 1;
+    bool all_ready = true;
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        all_ready &= a.stats.engines_ready >> e & 1 || (a.stats.engine_state[e] && is(a.stats.engine_state[e], "not configured"));
     reply->status = ready_only && !all_ready ? 503 : 200;
     reply->type = "application/json";
     status_json(h, &a.stats, &reply->body);
