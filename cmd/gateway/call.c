@@ -11,10 +11,16 @@
 
 enum { GZIP_FROM = 1400, GZIP_LEVEL = 4, MAX_PROBLEM = 16 << 10 };
 
+static void drop_parts(q_call *c)
+{
+    for (uint32_t i = 0; i < c->part_count; i++)
+        free(c->parts[i].bytes);
+    c->part_count = 0;
+}
+
 void q_call_free(q_call *c)
 {
-    for (uint32_t i = 0; i < c->message_count; i++)
-        q_message_free(c->messages[i]);
+    drop_parts(c);
     q_gate_free(c->op);
     q_buf_free(&c->body);
     q_buf_free(&c->packed);
@@ -116,14 +122,14 @@ enum MHD_Result q_call_problem(q_call *c, q_code code, const char *text)
 /* ---- asking ---- */
 
 /* On another thread: takes what came and wakes the connection. */
-static void arrived(void *ctx, q_rc rc, q_message **messages, uint32_t n, const q_err *err)
+static void arrived(void *ctx, q_rc rc, q_part *parts, uint32_t n, const q_err *err)
 {
     q_call *c = ctx;
     c->rc = rc;
     c->error = *err;
     for (uint32_t i = 0; i < n; i++)
-        c->messages[i] = messages[i];
-    c->message_count = n;
+        c->parts[i] = parts[i];
+    c->part_count = n;
     c->state = Q_CALL_ARRIVED;
     MHD_resume_connection(c->connection);
 }
@@ -140,6 +146,7 @@ static q_slice request_id(q_call *c)
 static enum MHD_Result ask(q_call *c)
 {
     q_err err = Q_ERR_INIT;
+    drop_parts(c);
     c->request_id = request_id(c);
     if (!c->request_id.ptr)
         return q_call_problem(c, Q_E_LIMIT_MEMORY, "No memory for the request.");
@@ -165,7 +172,7 @@ static enum MHD_Result next(q_call *c, q_gate_next what)
 enum MHD_Result q_call_continue(q_call *c)
 {
     q_slice parts[Q_EXCHANGE_MAX_PARTS];
-    uint32_t n = c->message_count;
+    uint32_t n = c->part_count;
     if (c->admin) {
         c->response = (q_http_response){ .status = c->admin_reply.status, .type = c->admin_reply.type, .body = q_buf_slice(&c->admin_reply.body) };
         if (c->admin_reply.status == 404 && !c->admin_reply.body.len)
@@ -178,15 +185,8 @@ enum MHD_Result q_call_continue(q_call *c)
         q_gate_fail(c->op, c->request_id, &c->error, &c->response);
         return q_call_send(c);
     }
-    for (uint32_t i = 0; i < n; i++) {
-        parts[i] = q_arena_copy(c->arena, q_message_value(c->messages[i]));
-        q_message_free(c->messages[i]);
-        c->messages[i] = NULL;
-    }
-    c->message_count = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (!parts[i].ptr)
-            return q_call_problem(c, Q_E_RESULT_TOO_LARGE, "The result is larger than the gateway takes; use LIMIT.");
+        parts[i] = (q_slice){ c->parts[i].bytes, c->parts[i].len };
     return next(c, q_gate_reply(c->op, c->request_id, parts, n, &c->ask, &c->response));
 }
 

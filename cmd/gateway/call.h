@@ -37,8 +37,8 @@ typedef struct q_call {
     /* what arrived */
     q_rc rc;
     q_err error;
-    q_message *messages[Q_EXCHANGE_MAX_PARTS];
-    uint32_t message_count;
+    q_part parts[Q_EXCHANGE_MAX_PARTS];
+    uint32_t part_count;
     q_http_response response;
     q_admin_reply admin_reply;
     q_buf packed;             /* gzip */

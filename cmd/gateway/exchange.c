@@ -27,7 +27,7 @@ typedef struct pending {
     bool read_only;
     waiter *waiters;
     char txid[64];
-    q_message *parts[Q_EXCHANGE_MAX_PARTS];
+    q_part parts[Q_EXCHANGE_MAX_PARTS]; /* copies: a source can't end while one of its messages is held */
     uint32_t part_count;
     uint32_t id_len;
     char id[MAX_ID];
@@ -69,7 +69,7 @@ static pending **find(q_exchange *x, uint64_t hash, q_slice id)
 static void drop_parts(pending *p)
 {
     for (uint32_t i = 0; i < p->part_count; i++)
-        q_message_free(p->parts[i]);
+        free(p->parts[i].bytes);
     p->part_count = 0;
 }
 
@@ -88,9 +88,8 @@ static pending *take_out(q_exchange *x, pending **at)
     return p;
 }
 
-/* Tells everybody that waits for it, without the lock. The messages go to the first; the others get none and are told to ask again:
- * copies would need a message that can be shared. */
-static void tell(q_exchange *x, waiter *list, q_rc rc, q_message **parts, uint32_t count, const q_err *err)
+/* Tells everybody that waits for it, without the lock. */
+static void tell(q_exchange *x, waiter *list, q_rc rc, q_part *parts, uint32_t count, const q_err *err)
 {
     while (list) {
         waiter *w = list;
@@ -104,21 +103,15 @@ static void tell(q_exchange *x, waiter *list, q_rc rc, q_message **parts, uint32
 /* ---- replies ---- */
 
 /* Adds a part; true when the result is complete. A part with another txid is a rerun: what came before doesn't count. */
-static bool add_part(pending *p, q_message *m, const q_result_head *head)
+static bool add_part(pending *p, q_part *part, const q_result_head *head)
 {
-    if (!head->part) {
+    if (!head->part || (p->part_count && strcmp(p->txid, head->txid) != 0))
         drop_parts(p);
-        p->parts[p->part_count++] = m;
-        return true;
-    }
-    if (p->part_count && strcmp(p->txid, head->txid) != 0)
-        drop_parts(p);
-    if (head->part != p->part_count + 1 || p->part_count == Q_EXCHANGE_MAX_PARTS) {
-        q_message_free(m); /* one that was published twice, or whose beginning we never saw */
-        return false;
-    }
+    if (head->part && (head->part != p->part_count + 1 || p->part_count == Q_EXCHANGE_MAX_PARTS))
+        return false; /* one that was published twice, or whose beginning we never saw */
     memcpy(p->txid, head->txid, sizeof p->txid);
-    p->parts[p->part_count++] = m;
+    p->parts[p->part_count++] = *part;
+    part->bytes = NULL; /* taken */
     return head->last;
 }
 
@@ -133,19 +126,25 @@ static void on_message(void *ctx, q_message *m)
         return;
     }
     uint64_t hash = XXH3_64bits(id.ptr ? id.ptr : "", id.len);
+    q_slice value = q_message_value(m);
+    q_part part = { malloc(value.len + 1), value.len };
+    if (part.bytes) {
+        memcpy(part.bytes, value.ptr, value.len);
+        part.bytes[value.len] = '\0';
+    }
     pending *done = NULL;
     pthread_mutex_lock(&x->lock);
-    pending **at = find(x, hash, id);
-    if (!*at)
-        q_message_free(m); /* published twice, or for somebody who was told before */
-    else if (add_part(*at, m, &head))
+    pending **at = find(x, hash, id); /* none: published twice, or for somebody who was told before */
+    if (*at && part.bytes && add_part(*at, &part, &head))
         done = take_out(x, at);
     pthread_mutex_unlock(&x->lock);
+    free(part.bytes);
+    q_message_free(m);
     if (!done)
         return;
     q_err none = Q_ERR_INIT;
     waiter *list = done->waiters;
-    if (list) { /* the first gets the messages; further ones of the same question ask again and get the same outcome */
+    if (list) { /* the first gets the parts; further ones of the same question ask again and get the same outcome */
         waiter *rest = list->next;
         list->next = NULL;
         tell(x, list, Q_OK, done->parts, done->part_count, &none);

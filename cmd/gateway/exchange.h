@@ -37,8 +37,10 @@ typedef struct q_question {
     uint32_t timeout_ms;        /* the coordinator's; the wait is a little longer */
 } q_question;
 
-/* Q_OK: `messages` are the result's parts in order, the callee's to free. Otherwise `err` says why there are none. */
-typedef void (*q_exchange_done)(void *ctx, q_rc rc, q_message **messages, uint32_t count, const q_err *err);
+/* Q_OK: the result's parts in order, each with a NUL behind it; the callee's to free(). Q_RETRY: another one that had asked the same was given
+ * the answer; asked again it is there. Otherwise `err` says why there are none. */
+typedef struct q_part { char *bytes; size_t len; } q_part;
+typedef void (*q_exchange_done)(void *ctx, q_rc rc, q_part *parts, uint32_t count, const q_err *err);
 
 /* Not Q_OK: `done` will not be called. OVERLOADED, REQUEST_ID_REUSED, REQUEST_TOO_LARGE. */
 Q_CHECK q_rc q_exchange_ask(q_exchange *x, const q_question *question, q_exchange_done done, void *ctx, q_err *err);

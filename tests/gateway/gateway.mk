@@ -1,0 +1,14 @@
+# What openapi.c holds is this file's bytes.
+$(B)/obj/gateway/openapi.o: gateway/openapi.json
+
+.PHONY: test-gateway test-gateway-openapi
+test-gateway: bin/quanta bin/quanta-gateway ## the HTTP interface against a real quanta dev, through curl; then tests made from /openapi.json where schemathesis is to be had
+	@tests/gateway/run
+	@$(MAKE) --no-print-directory test-gateway-openapi
+
+# schemathesis comes from PyPI into build/venv. Left out, because they ask what HTTP can't give: unknown headers aren't refused
+# (negative_data_acceptance is checked by tests/gateway/test_rest.py for bodies), random text is no QuantaQL (positive_data_acceptance), and
+# the dev system has auth off (ignored_auth).
+test-gateway-openapi: bin/quanta
+	@[ -x build/venv/bin/st ] || { python3 -m venv build/venv && build/venv/bin/pip -q install schemathesis==4.32.5; } || { echo 'no schemathesis: left out'; exit 0; }; \
+	bench/with-dev sh -c 'build/venv/bin/st run "http://$$QUANTA_HTTP/openapi.json" --phases examples,coverage,fuzzing -n $(or $(EXAMPLES),30) --exclude-checks negative_data_acceptance,positive_data_acceptance,ignored_auth'
