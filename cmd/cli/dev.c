@@ -246,6 +246,24 @@ static q_rc announce(dev *d, q_err *err)
     return rc;
 }
 
+/* An engine whose disk is full or broken stays as it is until the process is started again: better said than waited for. */
+static bool engines_can_go_on(dev *d)
+{
+    for (int e = 0; e < Q_EN_COUNT; e++) {
+        q_worker_runtime_state state;
+        if (!d->workers[e])
+            continue;
+        q_worker_runtime_state_get(d->workers[e], &state);
+        if (state.failed) {
+            fprintf(stderr, "quanta dev: engine %s: %s\n  What was committed is in the log. Look at the disk of %s, then start `quanta dev` again.\n",
+                    q_engine_name((q_engine_id)e), state.error, d->dir);
+            d->ended = "an engine has failed";
+            return false;
+        }
+    }
+    return true;
+}
+
 static void help(FILE *to)
 {
     fputs("Usage: quanta dev [--dir DIR] [--http-port PORT]\n\n"
@@ -308,8 +326,9 @@ int q_cmd_dev(int argc, char **argv)
         stop(&d);
         return Q_EXIT_UNREACHABLE;
     }
-    int sig;
-    sigwait(&signals, &sig);
+    static const struct timespec look_every = { .tv_nsec = 500 * 1000 * 1000 };
+    while (sigtimedwait(&signals, NULL, &look_every) < 0 && engines_can_go_on(&d))
+        ;
     q_say(Q_SAY_INFO, "stopping");
     stop(&d);
     return d.ended ? Q_EXIT_UNREACHABLE : 0;

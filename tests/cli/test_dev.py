@@ -131,3 +131,37 @@ def test_a_client_that_waits_follows_a_restart(s):
     assert client.returncode in (0, 3), err
     if client.returncode == 0:
         equal(s.query("bank", "SELECT count(*) FROM accounts WHERE id = 777777;"), [[1]])
+
+
+def test_a_full_disk_is_told_and_loses_nothing(s):
+    """On a file system of its own, 24 MB small; needs root to make it."""
+    place = os.path.join(s.scratch, "small")
+    os.makedirs(place)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "quanta-test", place], check=False).returncode != 0:
+        raise Skip("a small file system can't be mounted here")
+    small = System(os.path.join(s.scratch, "beside"), start=False)
+    small.dir = os.path.join(place, "data")
+    try:
+        small.start()
+        small.ok("bucket", "create", "fill")
+        small.ok("exec", "-b", "fill", "CREATE RECORD rows (id scalar int, text scalar string);")
+        committed = 0
+        for batch in range(200):
+            rows = ", ".join(f'{{ id: {batch * 100 + i}, text: "{"x" * 2000}" }}' for i in range(100))
+            done = small.run("exec", "-b", "fill", "--timeout", "2000", "-f", "-", stdin=f"INSERT INTO rows {rows};".encode(), seconds=60)
+            if done.returncode != 0:
+                break
+            committed += 100
+        assert 0 < committed < 20000, committed
+        with open(small.log, errors="replace") as f:
+            said = f.read()
+        assert "No space left on device" in said or "the disk is full" in said, said
+        if small.dev.poll() is None:
+            small.stop()
+        subprocess.run(["mount", "-o", "remount,size=200m", place], check=True)
+        small.start()
+        found = small.query("fill", "SELECT count(*), count(text) FROM rows;")[0]
+        assert found[0] == found[1] and found[0] % 100 == 0 and committed <= found[0] <= committed + 100, (found, committed)
+    finally:
+        small.close()
+        subprocess.run(["umount", "-l", place], check=False)

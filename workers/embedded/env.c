@@ -30,7 +30,8 @@ q_rc q_env_error(q_env *env, int rc, const char *doing, q_err *err)
         /* Damage, or a write whose end isn't known: what is on the disk is found out by opening it anew, in another process. */
         if (env)
             atomic_store(&env->failed, true);
-        q_err_set(err, Q_E_INTERNAL, "the embedded engine can't go on, %s: %s", doing, mdb_strerror(rc));
+        q_err_set(err, Q_E_INTERNAL, "the embedded engine can't go on, %s: %s%s", doing, mdb_strerror(rc),
+                  rc == EIO ? " (or the disk is full: LMDB says the same of a short write)" : "");
         return Q_FATAL;
     }
 }
