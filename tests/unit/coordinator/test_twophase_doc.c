@@ -188,6 +188,31 @@ static void each_sabotage_of_the_model_has_its_mutant(void **state)
     free(engines);
 }
 
+/* The last part of each name in the Makefile's MODULES, with a slash behind it, stands in the drawing of docs/architecture.md. */
+static void the_drawing_has_every_module(void **state)
+{
+    (void)state;
+    char *doc = slurp("docs/architecture.md"), *makefile = slurp("Makefile");
+    char *drawing = strstr(doc, "```\n"), *names = strstr(makefile, "\nMODULES := ");
+    assert_non_null(drawing);
+    assert_non_null(names);
+    char *end = strstr(drawing + 4, "```\n");
+    assert_non_null(end);
+    *end = '\0';
+    names += strlen("\nMODULES := ");
+    names[strcspn(names, "\n")] = '\0';
+    unsigned found = 0;
+    for (size_t n; (n = strcspn(names, " ")) > 0; names += n + (names[n] == ' '), found++) {
+        char wanted[80], *last = memrchr(names, '/', n), *from = last ? last + 1 : names;
+        snprintf(wanted, sizeof wanted, "%.*s/", (int)(names + n - from), from);
+        if (!strstr(drawing, wanted))
+            fail_msg("the drawing of docs/architecture.md lacks %s", wanted);
+    }
+    assert_true(found > 10);
+    free(doc);
+    free(makefile);
+}
+
 static void every_state_can_be_reached_and_left(void **state)
 {
     (void)state;
@@ -228,6 +253,7 @@ int main(void)
         cmocka_unit_test(every_scenario_that_it_names_exists),
         cmocka_unit_test(every_unit_test_that_it_names_exists),
         cmocka_unit_test(each_sabotage_of_the_model_has_its_mutant),
+        cmocka_unit_test(the_drawing_has_every_module),
         cmocka_unit_test(every_state_can_be_reached_and_left),
         cmocka_unit_test(what_has_a_seq_is_never_told_before_it_is_durable),
     };
