@@ -442,9 +442,21 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
 
 /* ---- commit ---- */
 
+/* Only what is about the server itself may say that it is down: then nothing else is tried before this. A lock that isn't had is about this
+ * batch: a redo that came again after its own transaction was applied waits for a later one, which is prepared and holds the row until its
+ * own COMMIT, and that must pass. */
+static bool server_is_down(const char *sqlstate)
+{
+    static const char *const classes[] = { "08", "53", "57", "58", "XX" };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!strncmp(sqlstate, classes[i], 2))
+            return true;
+    return false;
+}
+
 static q_rc failed_unit(const pg_unit *u, q_err *err)
 {
-    q_err_set(err, Q_E_ENGINE_DOWN, "postgres: %.*s (%s)", Q_SLICE_FMT(u->text), u->sqlstate);
+    q_err_set(err, server_is_down(u->sqlstate) ? Q_E_ENGINE_DOWN : Q_E_ENGINE_REFUSED, "postgres: %.*s (%s)", Q_SLICE_FMT(u->text), u->sqlstate);
     return Q_RETRY;
 }
 

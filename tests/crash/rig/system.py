@@ -237,6 +237,10 @@ class System:
                 return float(line.split()[1])
         return None
 
+    def transactions(self):
+        """What the coordinator has open, a line each."""
+        return get(self.coordinator.port, "/admin/txns")[1].splitlines()
+
     def in_doubt(self):
         return self.metric("quanta_in_doubt")
 
