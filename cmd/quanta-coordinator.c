@@ -255,17 +255,38 @@ static void stop(coordinator *k)
 typedef struct ready_ask { q_core_stats stats; } ready_ask;
 static void ask_stats(void *ctx, q_core *core, int64_t mono_us) { q_core_get_stats(core, mono_us, &((ready_ask *)ctx)->stats); }
 
-/* Says once more when every configured engine serves: a supervisor waits for that. */
+/* `waiting=mongo,neo4j`: the configured engines that don't serve. */
+static void say_waiting(uint32_t missing)
+{
+    const char *comma = "";
+    fputs("waiting=", stdout);
+    for (q_engine_id e = 0; e < Q_EN_COUNT; e++)
+        if (missing >> e & 1) {
+            printf("%s%s", comma, q_engine_name(e));
+            comma = ",";
+        }
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* Says which engines are waited for, and once more when all serve: a supervisor listens. */
 static void serve(coordinator *k)
 {
-    bool told = false;
-    while (!q_process_wait(told ? -1 : LOOK_MS)) {
+    uint32_t told = 0;
+    bool serving = false;
+    while (!q_process_wait(serving ? -1 : LOOK_MS)) {
         ready_ask a;
-        if (q_host_ask(k->host, ask_stats, &a) && (a.stats.engines_ready & k->engines) == k->engines) {
+        if (!q_host_ask(k->host, ask_stats, &a))
+            continue;
+        uint32_t missing = k->engines & ~a.stats.engines_ready;
+        serving = missing == 0;
+        if (serving) {
             puts("serving");
             fflush(stdout);
             q_say(Q_SAY_INFO, "all engines serve");
-            told = true;
+        } else if (missing != told) {
+            say_waiting(missing);
+            told = missing;
         }
     }
 }

@@ -53,6 +53,7 @@ typedef struct up {
     char programs[PATH_MAX]; /* the directory of the programs */
     child children[MAX_CHILDREN];
     size_t count;
+    char engines[64];        /* that the coordinator waits for, as it last said */
     bool told_ready, stopping;
     int64_t began_us;
     int wrong;               /* exit status of a child whose settings are wrong */
@@ -96,7 +97,7 @@ static void announce(up *u)
     if (u->told_ready || (!all && !late))
         return;
     if (!all && !waiting[0])
-        snprintf(waiting, sizeof waiting, " waiting=engines");
+        snprintf(waiting, sizeof waiting, " waiting=%s", u->engines[0] ? u->engines : "engines");
     u->told_ready = true;
     snprintf(line, sizeof line, "ready bootstrap=%s http=%s%s\n", u->config->kafka.bootstrap, u->children[0].http, waiting);
     snprintf(path, sizeof path, "%s/ready", u->config->up.dir);
@@ -193,6 +194,8 @@ static void said(up *u, child *c, bool err, const char *line, size_t n)
         write_status(u);
     } else if (n == 7 && !memcmp(line, "serving", 7)) {
         c->serving = true;
+    } else if (n > 8 && !memcmp(line, "waiting=", 8)) {
+        snprintf(u->engines, sizeof u->engines, "%.*s", (int)(n - 8), line + 8);
     }
     announce(u);
 }
