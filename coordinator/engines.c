@@ -97,6 +97,13 @@ void q_core_state_came(q_core *c, const q_msg *m)
     }
     if (m->epoch != c->epoch)
         return; /* the answer to an earlier life's FENCE */
+    if (m->batch == UINT64_MAX) {
+        /* Emptied or restored while it served: what this epoch has sent it is on its way all over the place. The next life refuses all that, and has
+         * the engine caught up. */
+        q_effects_fatal(c->fx, "%s has lost what it had applied: the coordinator begins a new epoch, in which it needs a replay", name);
+        c->fatal = true;
+        return;
+    }
     if (s->applied_high > c->seq_high) {
         q_effects_fatal(c->fx, "%s has applied seq %llu, the log knows none above %llu: the log is an old copy; restore a newer one, or start with --adopt", name,
                    (unsigned long long)s->applied_high, (unsigned long long)c->seq_high);

@@ -122,9 +122,11 @@ static void order(q_core *c, q_replay_order_kind kind)
 
 static void unlock(q_core *c)
 {
-    if (c->replay.locked)
-        q_locks_release(c->locks, owner(c), Q_ALL_ENGINES);
+    if (!c->replay.locked)
+        return;
     c->replay.locked = false;
+    q_locks_release(c->locks, owner(c), Q_ALL_ENGINES);
+    q_core_grants(c); /* at once: who was granted must not meet its time limit before it is told */
 }
 
 static void over(q_core *c, const char *error)
@@ -147,7 +149,6 @@ static void over(q_core *c, const char *error)
         v->backoff_us = 0;
         q_core_fence(c, r->spec.engine);
     }
-    q_core_grants(c);
 }
 
 void q_core_replay_cancel(q_core *c)

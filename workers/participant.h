@@ -16,6 +16,9 @@ struct q_worker {
     q_worker_config config;
     uint64_t known_epoch;   /* the highest that any message carried */
     uint64_t fenced_epoch;  /* the highest that the engine has confirmed; work runs only while the two are equal */
+    uint64_t forgot_epoch;  /* in it the engine was found to have lost what it had applied: nothing is served before the next */
+    uint64_t applied_seen;  /* the highest seq that the engine is known to have */
+    bool unsure;            /* a session broke: the engine may have come back without its data, so it is fenced before it serves again */
     bool fence_due;         /* a FENCE is to be carried out and answered */
     q_queue prepares, commits, rollbacks, reads;
     q_box *boxes;           /* all that exist */
@@ -48,6 +51,8 @@ q_msg q_worker_answer(const q_worker *w, q_msg_kind kind, uint64_t epoch, q_slic
 void q_worker_enqueue(q_worker *w, q_queue *q, q_entry *e, q_worker_fx *fx);
 /* Order per key: of what is still to run in a COMMIT, whatever writes a record that a stuck transaction writes goes behind that one. */
 void q_worker_keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx);
+/* What waits goes: it is sent again, or belongs to an epoch that is over. */
+void q_worker_drop_all(q_worker *w);
 /* Gives every free lane what waits for it. */
 void q_worker_pump(q_worker *w, int64_t mono_us, q_worker_fx *fx);
 

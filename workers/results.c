@@ -9,6 +9,7 @@
 enum {
     ROWS_BYTES = Q_READ_MAX_BYTES, /* rows of several reads in one message */
     KNOWN_PREPARED_MAX = 100000,
+    FENCE_AGAIN_US = 1000 * 1000,
 };
 
 /* The next run of units of one bucket in [from, to). */
@@ -156,6 +157,9 @@ static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
     if (!Q_SABOTAGED(w->config.sabotage, Q_SAB_ACK_BEFORE_APPLY))
         send_acks(w, b, b->from, b->from + b->window, fx);
     w->stats.applied += b->window;
+    for (uint32_t i = b->from; i < b->from + b->window; i++)
+        if (b->units[i].work.seq > w->applied_seen)
+            w->applied_seen = b->units[i].work.seq;
     w->stats.last_error[0] = '\0';
     w->failing_since_us = 0;
     rested(w);
@@ -216,6 +220,7 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         rest(w, mono_us);
         /* It may come back without the epoch (restored), or a lease may have gone elsewhere: it is told again before the next try. */
         w->fence_due = true;
+        w->unsure = true;
     }
     if (b->stuck_count) {
         still_stuck(w, b->stuck[0], mono_us);
@@ -239,17 +244,40 @@ static bool commit_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
     return b->window > 0;
 }
 
+/* The lanes' sessions break together with the engine; the next answer is not believed before a fence has looked. */
+static void lost_session(q_worker *w, const q_job *j)
+{
+    if (j->rc == Q_OK || about_the_batch(j) || j->epoch != w->known_epoch)
+        return;
+    w->fence_due = true;
+    w->unsure = true;
+}
+
 static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
 {
     const q_job *j = &b->pub;
     bool told = j->rc == Q_OK, foreign = j->state.cluster && j->state.cluster != w->config.cluster;
     bool refused = j->rc == Q_FAIL && (foreign || j->state.epoch > j->epoch);
-    if (told && j->epoch > w->fenced_epoch)
+    /* An engine that has served in this epoch knows it, and what it had applied then. */
+    bool again = w->fenced_epoch == j->epoch;
+    bool forgot = told && again && (j->state.epoch < j->epoch || j->state.applied_high < w->applied_seen);
+    if (told && j->epoch > w->fenced_epoch) {
         w->fenced_epoch = j->epoch;
+        w->applied_seen = j->state.applied_high;
+    }
+    if (forgot && w->forgot_epoch != j->epoch) {
+        w->forgot_epoch = j->epoch;
+        q_worker_drop_all(w);
+        q_wfx_say(fx, "the engine has lost what it had applied: nothing is served before the coordinator's next epoch");
+    }
+    if (told)
+        w->unsure = false;
     if (told || refused) {
         /* A refusal is an answer too: the coordinator has to see that its log is an old copy (B8). */
         q_msg m = q_worker_answer(w, Q_M_STATE, j->epoch, Q_SLICE_NONE, 1);
         m.state = &j->state;
+        if (w->forgot_epoch == j->epoch)
+            m.batch = Q_STATE_FORGOT;
         q_worker_send_msg(w, fx, &m);
     }
     if (told) {
@@ -259,6 +287,8 @@ static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         w->sweep_at_us = mono_us; /* what the last life left prepared is listed at once */
     } else {
         rest(w, mono_us);
+        if (w->unsure && w->decide_at_us > mono_us + FENCE_AGAIN_US)
+            w->decide_at_us = mono_us + FENCE_AGAIN_US; /* reads and prepares wait for it, too */
         /* Refused for good: until another FENCE comes, asking again changes nothing. */
         if (!refused)
             w->fence_due = true;
@@ -312,6 +342,7 @@ void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx)
         note_failure(w, job, fx);
     switch (job->kind) {
     case Q_J_PREPARE:
+        lost_session(w, job);
         if (room)
             prepare_done(w, b, fx);
         break;
@@ -338,6 +369,7 @@ void q_worker_done(q_worker *w, q_job *job, int64_t mono_us, q_worker_fx *fx)
             sweep_done(w, b, fx);
         break;
     case Q_J_READ:
+        lost_session(w, job);
         w->stats.read += job->count;
         if (room && job->epoch == w->known_epoch)
             send_rows(w, b, fx);

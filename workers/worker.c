@@ -168,7 +168,10 @@ static void run(q_worker *w, q_box *b, q_worker_fx *fx)
     fx->items[fx->count++] = (q_worker_effect){ .kind = Q_WFX_RUN, .job = j };
 }
 
-static bool serving(const q_worker *w) { return w->known_epoch != 0 && w->fenced_epoch == w->known_epoch; }
+/* The engine knows the epoch, and has forgotten nothing in it. */
+static bool told(const q_worker *w) { return w->known_epoch != 0 && w->fenced_epoch == w->known_epoch && w->forgot_epoch != w->known_epoch; }
+
+static bool serving(const q_worker *w) { return told(w) && !w->unsure; }
 
 /* The next job of the decision lane: a fence before all else, then what must run again, then what waits. */
 static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
@@ -179,9 +182,9 @@ static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
         w->fence_due = !b;
         return b;
     }
-    if (!serving(w))
+    if (!told(w))
         return NULL;
-    if (!resting && w->config.durable_prepare && !Q_SABOTAGED(w->config.sabotage, Q_SAB_KEEP_ORPHANS) && mono_us >= w->sweep_at_us) {
+    if (!resting && !w->unsure && w->config.durable_prepare && !Q_SABOTAGED(w->config.sabotage, Q_SAB_KEEP_ORPHANS) && mono_us >= w->sweep_at_us) {
         q_box *b = q_box_new(&w->spares, Q_J_SWEEP, Q_LANE_DECIDE, w->known_epoch);
         w->sweep_at_us = mono_us + (int64_t)w->config.sweep_ms * 1000;
         if (b)
@@ -192,7 +195,7 @@ static q_box *next_decision(q_worker *w, int64_t mono_us, q_worker_fx *fx)
         w->rollback_turn = false;
         return q_box_of_seqs(&w->spares, &w->rollbacks, w->known_epoch);
     }
-    if (resting)
+    if (resting || w->unsure)
         return NULL;
     w->rollback_turn = true;
     q_stuck_txn *t = q_stuck_due(&w->stuck, mono_us);
@@ -325,6 +328,11 @@ static void new_epoch(q_worker *w, uint64_t epoch)
     w->backoff_ms = 0;
     w->failing_since_us = 0;
     w->purge_below = 0;
+    q_worker_drop_all(w);
+}
+
+void q_worker_drop_all(q_worker *w)
+{
     q_queue_clear(&w->prepares, &w->spares);
     q_queue_clear(&w->commits, &w->spares);
     q_queue_clear(&w->rollbacks, &w->spares);

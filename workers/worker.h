@@ -10,6 +10,9 @@
 
 typedef struct q_worker q_worker;
 
+/* STATE's batch number when the engine is found to have lost what it had applied, in an epoch that it knew: emptied, or restored from a backup. */
+#define Q_STATE_FORGOT UINT64_MAX
+
 typedef enum q_lane { Q_LANE_PREPARE = 0, Q_LANE_DECIDE, Q_LANE_READ, Q_LANE_COUNT } q_lane;
 
 typedef enum q_job_kind { Q_J_PREPARE = 1, Q_J_COMMIT, Q_J_ROLLBACK, Q_J_FENCE, Q_J_SWEEP, Q_J_READ, Q_J_PURGE } q_job_kind;

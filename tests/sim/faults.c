@@ -8,14 +8,19 @@
 #include <stdlib.h>
 
 typedef enum fault_kind {
-    F_CRASH = 0, F_KILL_WORKER, F_TAKEOVER, F_PAUSE_WORKER, F_ENGINE_CRASH, F_ENGINE_GONE, F_CUT, F_CLOCK_BACK, F_PAUSE_NODE, F_LOSE_PREPARED, F_KINDS
+    F_CRASH = 0, F_KILL_WORKER, F_TAKEOVER, F_PAUSE_WORKER, F_ENGINE_CRASH, F_ENGINE_GONE, F_CUT, F_CLOCK_BACK, F_PAUSE_NODE, F_LOSE_PREPARED, F_ENGINE_LOST, F_KINDS
 } fault_kind;
 
 typedef struct fault { uint32_t after; fault_kind kind; } fault; /* after so many answers */
 
 enum { MAX_FAULTS = 64, POLL_US = 4000 };
 
-struct fault_plan { uint32_t count, next; fault faults[MAX_FAULTS]; };
+struct fault_plan {
+    uint32_t count, next;
+    fault faults[MAX_FAULTS];
+    bool loses;                  /* engines lose their data in this seed, and an operator has the log replayed */
+    mem_image *images[Q_EN_COUNT];
+};
 
 /* One engine's worker or server comes back. */
 static void worker_back(void *p, uint64_t engine, void *q)
@@ -71,6 +76,45 @@ static void pause_worker(world *w, q_engine_id engine, int64_t us)
     participant_pause(w->workers[engine][sim_below(&w->s.rng, n)], us, sim_chance(&w->s.rng, 1, 2));
 }
 
+/* Its data directory is gone, or comes back from a backup; the coordinator isn't running just then. */
+static void lose_engine(world *w, q_engine_id engine)
+{
+    mem_server *e = w->servers[engine];
+    struct fault_plan *plan = w->plan;
+    if (!node_alive(w->node) || !e->up)
+        return;
+    node_crash(w->node, CRASH_NOW);
+    w->s.stats.engine_crashes++;
+    bool image = plan->images[engine] && sim_chance(&w->s.rng, 1, 2);
+    SIM_TRACE(&w->s, "engine", engine, "%s has lost %s", q_engine_name(engine), image ? "what came after its backup" : "its data");
+    mem_crash(e);
+    if (image)
+        mem_image_restore(e, plan->images[engine]);
+    else
+        mem_wipe(e);
+    mem_start(e);
+}
+
+/* An operator who looks now and then: who needs a replay gets one; now and then also who doesn't. Backups are taken, too. */
+static void operate(world *w)
+{
+    struct fault_plan *plan = w->plan;
+    sim_prng *rng = &w->s.rng;
+    q_engine_id e = (q_engine_id)sim_below(rng, Q_EN_COUNT);
+    q_core_stats st;
+    q_err ignored = Q_ERR_INIT;
+    if (!plan->loses)
+        return;
+    if (sim_chance(rng, 1, 20) && w->servers[e]->up && w->servers[e]->store.undo_count == 0)
+        plan->images[e] = mem_image_take(w->servers[e]);
+    if (!node_alive(w->node))
+        return;
+    q_core_get_stats(node_core(w->node), 0, &st);
+    for (e = 0; e < Q_EN_COUNT; e++)
+        if (st.engine_state[e] && (strcmp(st.engine_state[e], "needs replay") == 0 || (!w->healed && sim_chance(rng, 1, 400))))
+            node_replay(w->node, e, &ignored);
+}
+
 static void happen(void *p, uint64_t kind, void *q)
 {
     world *w = p;
@@ -119,6 +163,7 @@ static void happen(void *p, uint64_t kind, void *q)
         else /* as soon as it has one */
             sim_after(s, 300, happen, w, F_LOSE_PREPARED, NULL);
         break;
+    case F_ENGINE_LOST: lose_engine(w, engine); break;
     case F_KINDS: break;
     }
 }
@@ -129,8 +174,12 @@ static void poll(void *p, uint64_t a, void *q)
     struct fault_plan *plan = w->plan;
     (void)a;
     (void)q;
-    if (w->healed)
+    operate(w);
+    if (w->healed) {
+        if (plan->loses)
+            sim_after(&w->s, 20 * POLL_US, poll, w, 0, NULL);
         return;
+    }
     while (plan->next < plan->count && plan->faults[plan->next].after <= clients_answered(w->clients))
         sim_after(&w->s, (int64_t)sim_below(&w->s.rng, 5000), happen, w, plan->faults[plan->next++].kind, NULL);
     faults_purge_poll(w);
@@ -148,14 +197,15 @@ void faults_start(world *w)
 {
     static const uint32_t at_least[F_KINDS] = { [F_CRASH] = 3 };
     static const uint32_t up_to[F_KINDS] = { [F_CRASH] = 5, [F_KILL_WORKER] = 5, [F_TAKEOVER] = 4, [F_PAUSE_WORKER] = 4, [F_ENGINE_CRASH] = 4,
-                                             [F_ENGINE_GONE] = 1, [F_CUT] = 3, [F_CLOCK_BACK] = 3, [F_PAUSE_NODE] = 2, [F_LOSE_PREPARED] = 2 };
+                                             [F_ENGINE_GONE] = 1, [F_CUT] = 3, [F_CLOCK_BACK] = 3, [F_PAUSE_NODE] = 2, [F_LOSE_PREPARED] = 2, [F_ENGINE_LOST] = 3 };
     sim_prng *rng = &w->s.rng;
     struct fault_plan *plan = Q_NEW(w->s.arena, struct fault_plan);
     if (!plan)
         abort();
     w->plan = plan;
+    plan->loses = w->options.seed % 4 == 2;
     for (int k = 0; k < F_KINDS; k++) {
-        uint32_t n = at_least[k] + (uint32_t)sim_below(rng, up_to[k] + 1);
+        uint32_t n = k == F_ENGINE_LOST && !plan->loses ? 0 : at_least[k] + (uint32_t)sim_below(rng, up_to[k] + 1);
         for (uint32_t i = 0; i < n && plan->count < MAX_FAULTS; i++)
             plan->faults[plan->count++] = (fault){ (uint32_t)sim_below(rng, w->options.requests * 19 / 20 + 1), (fault_kind)k };
     }

@@ -62,7 +62,7 @@ static void advance(seed_run *r)
             go(r, RESTING);
         break;
     case RESTING:
-        if (now - r->since_us < REST_US + w->net.late_us)
+        if (now - r->since_us < REST_US + w->net.late_us + 20 * w->servers[Q_EN_POSTGRES]->nap_us) /* the longest sleep of a backend is long */
             break;
         if (!node_quiet(w->node)) {
             go(r, HEALING);

@@ -134,8 +134,39 @@ static void replay_under_load(scene *sc)
     scene_end(sc);
 }
 
+/* The coordinator runs on; a worker notices when its sessions break. */
+static void lost_while_serving(scene *sc)
+{
+    world *w = sc->w;
+    load(sc);
+    node_allow_fatal(w->node, true);
+    for (q_engine_id e = 0; e < Q_EN_COUNT; e++) {
+        uint64_t life = node_life(w->node);
+        scene_for(sc, 200000);
+        mem_crash(w->servers[e]);
+        mem_wipe(w->servers[e]);
+        mem_start(w->servers[e]);
+        sim_identity *t[8];
+        for (int i = 0; i < 8; i++) {
+            sim_txn all = txn_2(op_append(T_ACCT, i % 2, i), op_level(i % 2, i));
+            all.ops[all.count++] = (sim_op){ .kind = OP_FRIEND, .type = T_ACCT, .id = i % 2, .friend = 5 };
+            t[i] = scene_ask(sc, all, i % SIM_PARTITIONS);
+        }
+        scene_until(sc, "a new life finds that the engine needs a replay", needs_replay, &e);
+        scene_must(sc, node_life(w->node) > life, "the coordinator has begun a new epoch");
+        replay(sc, e);
+        scene_until(sc, "it serves again", engine_serves, &e);
+        for (int i = 0; i < 8; i++)
+            scene_told(sc, t[i]);
+    }
+    node_allow_fatal(w->node, false);
+    load(sc);
+    scene_end(sc);
+}
+
 const scenario replay_scenarios[] = {
     { "engine-lost-and-replayed", "an engine's data directory is gone; the log rebuilds it", lost_and_replayed },
+    { "engine-lost-while-serving", "an engine is emptied under a running coordinator", lost_while_serving },
     { "engine-restored-and-replayed", "an engine restored from an old backup; the log catches it up", restored_and_replayed },
     { "replay-interrupted", "the coordinator dies in the midst of replays", replay_interrupted },
     { "replay-under-load", "engines that serve are replayed under type locks, with transactions beside", replay_under_load },

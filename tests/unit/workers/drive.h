@@ -19,6 +19,8 @@ typedef struct drive {
     uint32_t job_count;
     q_msg sent[MAX_SENT];      /* decoded, in order */
     uint32_t sent_count;
+    uint64_t engine_epoch, engine_high; /* what the engine remembers */
+    bool forgets;              /* it has lost that */
     uint32_t lines;
 } drive;
 
@@ -117,6 +119,15 @@ static inline void finish_with(drive *d, q_job *job, q_rc rc, q_code code)
     else if (job->kind == Q_J_READ)
         for (uint32_t i = 0; i < job->count; i++)
             job->rows[i] = (q_rows){ .read_id = job->reads[i].read_id, .attr_count = job->reads[i].attr_count };
+    else if (job->kind == Q_J_FENCE && !d->forgets) {
+        if (job->state.epoch < d->engine_epoch)
+            job->state.epoch = d->engine_epoch;
+        if (job->state.applied_high < d->engine_high)
+            job->state.applied_high = d->engine_high;
+        d->engine_epoch = job->epoch;
+    } else if (job->kind == Q_J_COMMIT)
+        for (uint32_t i = 0; i < job->count; i++)
+            d->engine_high = job->txns[i].seq > d->engine_high ? job->txns[i].seq : d->engine_high;
     job->rc = rc;
     q_worker_done(d->w, job, d->now_us, &d->fx);
     take(d);
