@@ -36,7 +36,7 @@ CFLAGS_release := -O2 -g -fno-omit-frame-pointer
 CFLAGS_asan    := -O1 -g -fsanitize=address -fno-omit-frame-pointer $(INSTRUMENTED)
 CFLAGS_ubsan   := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all $(INSTRUMENTED)
 CFLAGS_tsan    := -O1 -g -fsanitize=thread $(INSTRUMENTED)
-CFLAGS_cov     := -O0 -g --coverage -fprofile-update=atomic -DQ_TEST_BUILD
+CFLAGS_cov     := -O0 -g --coverage -fprofile-update=atomic -DQ_TEST_BUILD -DQ_COVERAGE
 CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -DQ_TEST_BUILD
 CFLAGS_mutants := -O2 -g -DQ_MUTANTS -DQ_TEST_BUILD
 CFLAGS_failpoints := $(CFLAGS_release) -DQ_FAILPOINTS

@@ -11,6 +11,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#ifdef Q_COVERAGE
+/* The child that checks a log before it is opened ends by _exit, which writes no counters: in `make cov` this one does. */
+#include <sys/syscall.h>
+void __gcov_dump(void);
+_Noreturn void _exit(int status)
+{
+    __gcov_dump();
+    syscall(SYS_exit_group, status);
+    __builtin_unreachable();
+}
+#endif
+
 /* Removes `dir` and what is in it, two levels deep at most. */
 static void scratch_remove(const char *dir)
 {

@@ -161,6 +161,30 @@ static void a_decision_is_shown_with_all_it_does(void **state)
     q_buf_free(&small);
 }
 
+static void who_resolved_a_transaction_and_why_is_shown(void **state)
+{
+    (void)state;
+    q_arena *a = q_arena_new(0);
+    json_error_t e;
+    for (int abandoned = 0; abandoned < 2; abandoned++) {
+        q_rec r = { .type = Q_REC_RESOLVE, .lsn = 77, .resolve = { .seq = 9, .epoch = 3, .engines = Q_EN_BIT(Q_EN_MONGO), .abandoned = abandoned != 0,
+                    .time_us = 1700000000000009, .who = Q_SLICE_LIT("alice"), .why = Q_SLICE_LIT("the server's disk is gone") } };
+        q_buf b = Q_BUF_INIT(1 << 16);
+        q_wal_record_json(a, &r, 100, true, &b);
+        json_t *o = json_loadb(b.ptr, b.len, JSON_REJECT_DUPLICATES, &e);
+        assert_non_null(o);
+        assert_string_equal(str(o, "outcome"), abandoned ? "abandoned" : "retried");
+        assert_string_equal(str(o, "who"), "alice");
+        assert_string_equal(str(o, "why"), "the server's disk is gone");
+        assert_string_equal(str(o, "time"), "2023-11-14T22:13:20.000009Z");
+        assert_int_equal(json_integer_value(json_object_get(o, "seq")), 9);
+        assert_string_equal(json_string_value(json_array_get(json_object_get(o, "participants"), 0)), "mongo");
+        json_decref(o);
+        q_buf_free(&b);
+    }
+    q_arena_free(a);
+}
+
 /* Bytes that are no text, redo that is no redo, numbers beyond JSON's: each is shown, none breaks the line. */
 static void strange_content_is_still_json(void **state)
 {
@@ -293,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(filters_choose_records, start, stop),
         cmocka_unit_test_setup_teardown(a_listing_stops_when_told, start, stop),
         cmocka_unit_test_setup_teardown(a_decision_is_shown_with_all_it_does, start, stop),
+        cmocka_unit_test_setup_teardown(who_resolved_a_transaction_and_why_is_shown, start, stop),
         cmocka_unit_test_setup_teardown(strange_content_is_still_json, start, stop),
         cmocka_unit_test_setup_teardown(tables_are_listed_and_definitions_are_quantaql, start, stop),
     };
