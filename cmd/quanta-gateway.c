@@ -14,7 +14,7 @@
 enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, DEFAULT_PORT = 8080, DRAIN_MS = 10000 };
 
 typedef struct options {
-    const char *config, *bootstrap, *replies, *auth;
+    const char *config, *bootstrap, *replies;
     char host[64];
     uint16_t port;
 } options;
@@ -45,11 +45,9 @@ static void help(FILE *to)
     fputs("Usage: quanta-gateway [-c quanta.yaml] [OPTION...]\n\n"
           "Serves the HTTP interface (GET /openapi.json describes it): publishes requests to Kafka, waits for their results.\n"
           "Prints `ready http=HOST:PORT` when clients are welcome. On SIGTERM it answers what it has accepted, then ends.\n\n"
-          "  -c FILE                 kafka.* and http.host are read from it\n"
+          "  -c FILE                    kafka.* is read from it\n"
           "      --bootstrap HOST:PORT  where Kafka is; else QUANTA_BOOTSTRAP, else kafka.bootstrap\n"
-          "      --listen HOST:PORT     an IPv4 address (default 127.0.0.1:8080; port 0: any free one)\n"
-          "      --auth off|required    off, the default, only on loopback. required: requests need an Authorization header, which the\n"
-          "                             coordinator checks\n"
+          "      --listen HOST:PORT     an IPv4 address of loopback, for nobody is authenticated yet (default 127.0.0.1:8080; port 0: any free one)\n"
           "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default quanta.reply.gateway-HOSTNAME-PID)\n",
           to);
 }
@@ -78,7 +76,7 @@ static bool read_listen(const char *text, options *o)
 static int read_options(int argc, char **argv, options *o)
 {
     static const struct option longs[] = {
-        { "bootstrap", required_argument, NULL, 'b' }, { "listen", required_argument, NULL, 'l' }, { "auth", required_argument, NULL, 'a' },
+        { "bootstrap", required_argument, NULL, 'b' }, { "listen", required_argument, NULL, 'l' },
         { "reply-topic", required_argument, NULL, 'r' }, { "help", no_argument, NULL, 'h' }, { 0 }
     };
     int c;
@@ -87,11 +85,6 @@ static int read_options(int argc, char **argv, options *o)
         case 'c': o->config = optarg; break;
         case 'b': o->bootstrap = optarg; break;
         case 'r': o->replies = optarg; break;
-        case 'a':
-            if (strcmp(optarg, "off") != 0 && strcmp(optarg, "required") != 0)
-                return wrong("--auth is off or required, not", optarg);
-            o->auth = optarg;
-            break;
         case 'l':
             if (!read_listen(optarg, o))
                 return wrong("--listen is HOST:PORT, not", optarg);
@@ -140,9 +133,8 @@ static int run(const options *o, const q_config *config)
     char requests[120];
     snprintf(requests, sizeof requests, "%s.requests", prefix);
     const q_kafka_setting *settings = settings_of(config);
-    bool required = o->auth && !strcmp(o->auth, "required");
     q_gateway_config g = {
-        .server = { .host = o->host, .port = o->port, .require_credentials = required, .admin = answer },
+        .server = { .host = o->host, .port = o->port, .admin = answer },
         .exchange = { .kafka = { .bootstrap = o->bootstrap, .settings = settings, .fetch_wait_max_ms = 5 }, .requests = requests,
                       .replies = o->replies ? o->replies : replies },
     };

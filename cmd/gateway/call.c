@@ -265,8 +265,6 @@ enum MHD_Result q_call_begin(q_call *c)
         break;
     }
     read_headers(c);
-    if (s->config.require_credentials && !c->request.authorization.len)
-        return q_call_problem(c, Q_E_UNAUTHENTICATED, "An Authorization header is needed: Bearer or ApiKey.");
     if (c->too_large)
         return q_call_problem(c, Q_E_REQUEST_TOO_LARGE, "The body is larger than the gateway takes.");
     if (!read_timeout(c))

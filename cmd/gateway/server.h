@@ -12,9 +12,8 @@
 typedef struct q_server q_server;
 
 typedef struct q_server_config {
-    const char *host;            /* an IPv4 address; anything but loopback needs require_credentials */
+    const char *host;            /* an IPv4 address of loopback */
     uint16_t port;               /* 0: any free one */
-    bool require_credentials;    /* refuse requests without an Authorization header here already; the coordinator checks what is in it */
     unsigned threads;            /* 0: 2 */
     unsigned max_connections;    /* 0: 4096 */
     size_t max_body;             /* 0: 1 MiB */
