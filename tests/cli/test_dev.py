@@ -3,7 +3,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 
 from system import QUANTA, Skip, System, equal, has, wait_for
 
@@ -70,7 +69,7 @@ def test_sigkill_under_load_again_and_again(s):
         load = [subprocess.Popen([QUANTA, "exec", "-b", "bank", "--request-id", f"load-{life}-{i}", "--timeout", "20000",
                                   f"INSERT INTO accounts {{ id: {10000 + life * 100 + i}, balance: 0, notes: {{ i: 1 }}, friend: relation(0), level: 1 }};"],
                                  env=s.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(8)]
-        time.sleep(0.05 + 0.03 * life)  # a moment to be hit in, not a wait for anything
+        wait_for("the first of eight to be acknowledged", lambda: any(p.poll() == 0 for p in load))  # and others are on their way
         s.kill()
         s.start()
         acknowledged += sum(p.wait(30) == 0 for p in load)

@@ -284,7 +284,7 @@ def test_ctrl_c_ends_the_waiting_for_a_statement(s):
     try:
         t.clear()
         t.type("SELECT id FROM orders;\r")
-        t.read(0.3)
+        t.wait("the statement to be under way", lambda text: not t.raw())
         t.type("\x03")
         t.sees("IN_DOUBT: interrupted")
         t.last("shop>")
