@@ -841,6 +841,7 @@ void q_host_metrics(q_host *h, q_buf *out)
         { Q_MT_REQUESTS, (double)s.requests },
         { Q_MT_DUPLICATES, (double)s.duplicates },
         { Q_MT_READ_ONLY, (double)s.read_only },
+        { Q_MT_RESOLVED, (double)s.resolved },
         { Q_MT_LOCK_WAITS, (double)s.lock_waits },
         { Q_MT_IN_FLIGHT, (double)s.in_flight },
         { Q_MT_WAITING, (double)s.waiting_for_locks },

@@ -1,327 +1,366 @@
-/* What is trimmed stays readable, a damage of it is found, and what an engine must hold is the newest of each key. */
+/* What was trimmed is in segments: together with the log nothing is missing, whatever is damaged is refused with its place, and a copy of a log is one. */
 #include "sample.h"
 #include "scratch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "wal/copy.h"
-#include "wal/replay.h"
+#include "wal/lmdb.h"
 
-static char dir[700];
+static char top[600], dir[700];
+static q_log *log_;
 
-static q_log *open_log(bool create)
+static q_log *open_log(const char *where, bool create)
 {
-    q_err err = Q_ERR_INIT;
-    q_log *log = NULL;
     q_log_options o = { .max_bytes = 64 << 20, .create = create };
-    if (q_log_open_lmdb(dir, &o, &log, &err) != Q_OK)
+    q_log *l = NULL;
+    q_err err = Q_ERR_INIT;
+    if (q_log_open_lmdb(where, &o, &l, &err) != Q_OK)
         fail_msg("%s", err.message);
-    return log;
+    return l;
 }
 
-static int set_up(void **state)
+static int start(void **state)
 {
-    snprintf(dir, sizeof dir, "%s", scratch_new());
-    *state = open_log(true);
+    (void)state;
+    snprintf(top, sizeof top, "%s", scratch_new());
+    snprintf(dir, sizeof dir, "%s/log", top);
+    log_ = open_log(dir, true);
     return 0;
 }
 
-static int tear_down(void **state)
+static int stop(void **state)
 {
-    q_log *log = *state;
-    if (log)
-        log->ops->close(log);
-    scratch_remove(dir);
+    (void)state;
+    if (log_)
+        log_->ops->close(log_);
+    log_ = NULL;
+    scratch_remove(top);
     return 0;
 }
 
-static q_rc add_text(void *ctx, uint64_t lsn, q_slice key, q_slice value, q_err *err)
+/* Decisions `from` to `to`, a commit each ten; their replies are of `bytes` bytes. */
+static void decide(uint64_t from, uint64_t to, size_t bytes)
 {
-    (void)key;
-    (void)err;
-    q_buf_printf(ctx, "%llu:%zu ", (unsigned long long)lsn, value.len);
-    return Q_OK;
-}
-
-static void append_texts(q_log *log, uint64_t from, uint64_t to)
-{
-    q_arena *a = q_arena_new(0);
-    for (uint64_t lsn = from; lsn <= to; lsn++) {
-        q_log_op op = lc_append(a, lsn, "some text of an operator, again and again");
-        lc_commit(log, &op, 1);
+    char *reply = malloc(bytes + 1);
+    assert_non_null(reply);
+    memset(reply, 'r', bytes);
+    reply[bytes] = '\0';
+    while (from <= to) {
+        q_arena *a = q_arena_new(0);
+        q_log_op ops[10];
+        size_t n = 0;
+        for (; n < 10 && from <= to; n++, from++) {
+            q_rec d = sample_decision(a, from, from, reply);
+            ops[n] = sample_append(a, &d);
+        }
+        lc_commit(log_, ops, n);
+        q_arena_free(a);
     }
-    q_arena_free(a);
+    free(reply);
 }
 
-static void trim(q_log *log, uint64_t lsn)
+static void trim(uint64_t below)
 {
-    q_log_op op = { .kind = Q_LO_TRIM, .lsn = lsn };
-    lc_commit(log, &op, 1);
+    q_log_op op = { .kind = Q_LO_TRIM, .lsn = below };
+    lc_commit(log_, &op, 1);
 }
 
-static void what_is_archived_and_trimmed_reads_as_before(void **state)
+static q_segment archive(uint64_t end)
 {
-    q_log *log = *state, *whole;
-    q_err err = Q_ERR_INIT;
     q_segment last;
-    q_archive *archive;
-    q_buf before = Q_BUF_INIT(1 << 20), after = Q_BUF_INIT(1 << 20);
-    append_texts(log, 1, 100);
-    assert_int_equal(log->ops->scan(log, 0, add_text, &before, &err), Q_OK);
-    assert_int_equal(q_segment_write(dir, log, 7, 41, &last, &err), Q_OK);
-    assert_true(last.first_lsn == 1 && last.last_lsn == 40);
-    trim(log, 41);
-    assert_int_equal(q_segment_write(dir, log, 7, 71, &last, &err), Q_OK);
-    assert_true(last.first_lsn == 41 && last.last_lsn == 70);
-    assert_int_equal(q_segment_write(dir, log, 7, 71, &last, &err), Q_OK); /* a crash before the trim: asked for again */
-    assert_true(last.first_lsn == 41 && last.last_lsn == 70);
-    trim(log, 61); /* 61 to 70 are in both */
-    assert_int_equal(q_segments_open(dir, &archive, &err), Q_OK);
-    assert_int_equal(q_log_with_archive(log, archive, &whole, &err), Q_OK);
-    assert_int_equal(whole->ops->scan(whole, 0, add_text, &after, &err), Q_OK);
-    assert_true(q_slice_eq(q_buf_slice(&before), q_buf_slice(&after)));
-    q_arena *a = q_arena_new(0);
-    q_slice bytes;
-    for (uint64_t lsn = 1; lsn <= 100; lsn++)
-        assert_int_equal(whole->ops->read(whole, a, lsn, &bytes, &err), Q_OK);
-    assert_int_equal(whole->ops->read(whole, a, 101, &bytes, &err), Q_END);
-    assert_int_equal(q_segment_write(dir, log, 8, 90, &last, &err), Q_FAIL); /* another cluster's */
-    q_arena_free(a);
-    whole->ops->close(whole);
-    *state = NULL;
-    q_buf_free(&before);
-    q_buf_free(&after);
+    q_err err = Q_ERR_INIT;
+    if (q_segment_write(dir, log_, 7, end, &last, &err) != Q_OK)
+        fail_msg("%s", err.message);
+    return last;
 }
 
-static void every_byte_of_a_segment_is_checked(void **state)
+static const char *path_of(const char *file)
 {
-    q_log *log = *state;
-    q_err err = Q_ERR_INIT;
-    q_segment last, *list;
+    static char path[900];
+    snprintf(path, sizeof path, "%s/segments/%s", dir, file);
+    return path;
+}
+
+/* The first thing that is wrong with the segments; Q_OK: every byte is right. */
+static q_rc verify(q_err *err)
+{
+    q_segment *list;
     size_t count;
     uint64_t records;
-    char path[1000];
-    append_texts(log, 1, 20);
-    assert_int_equal(q_segment_write(dir, log, 7, 21, &last, &err), Q_OK);
-    assert_int_equal(q_segment_verify(dir, &last, &records, &err), Q_OK);
-    assert_int_equal(records, 20);
-    snprintf(path, sizeof path, "%s/segments/%s", dir, last.file);
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    for (off_t at = 0; at < (off_t)last.file_bytes; at++) {
-        unsigned char byte, wrong;
-        if (at >= 92 && at < 124)
-            continue; /* zeros that the header's checksum covers, too: once is enough */
-        assert_int_equal(pread(fd, &byte, 1, at), 1);
-        wrong = (unsigned char)(byte ^ 0x10);
-        assert_int_equal(pwrite(fd, &wrong, 1, at), 1);
-        err = Q_ERR_INIT;
-        assert_int_equal(q_segment_verify(dir, &last, &records, &err), Q_FAIL);
-        assert_non_null(strstr(err.message, "qseg"));
-        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    q_rc rc = q_segments_list(dir, &list, &count, err);
+    for (size_t i = 0; rc == Q_OK && i < count; i++) {
+        rc = q_segment_verify(dir, &list[i], &records, err);
+        if (rc == Q_OK)
+            assert_int_equal(records, list[i].last_lsn - list[i].first_lsn + 1);
     }
-    for (off_t size = (off_t)last.file_bytes - 1; size > 0; size -= 37) {
-        assert_int_equal(ftruncate(fd, size), 0);
-        assert_int_equal(q_segment_verify(dir, &last, &records, &err), Q_FAIL);
-    }
-    close(fd);
-    unlink(path);
-    assert_int_equal(q_segments_list(dir, &list, &count, &err), Q_OK);
-    assert_int_equal(count, 0);
+    free(list);
+    return rc;
 }
 
-static void a_missing_segment_is_told(void **state)
+static void assert_refused(const char *why)
 {
-    q_log *log = *state;
     q_err err = Q_ERR_INIT;
-    q_segment one, two, three;
-    q_archive *archive;
-    char path[1000];
-    append_texts(log, 1, 30);
-    assert_int_equal(q_segment_write(dir, log, 7, 11, &one, &err), Q_OK);
-    assert_int_equal(q_segment_write(dir, log, 7, 21, &two, &err), Q_OK);
-    assert_int_equal(q_segment_write(dir, log, 7, 31, &three, &err), Q_OK);
-    snprintf(path, sizeof path, "%s/segments/%s", dir, two.file);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(q_segments_open(dir, &archive, &err), Q_FAIL);
-    assert_non_null(strstr(err.message, "records 11 to 20 are missing"));
-    snprintf(path, sizeof path, "%s/segments/%s", dir, one.file); /* the oldest may go */
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(q_segments_open(dir, &archive, &err), Q_OK);
-    assert_true(archive->first_lsn == 21 && archive->last_lsn == 30);
-    archive->close(archive);
+    assert_int_equal(verify(&err), Q_FAIL);
+    if (!strstr(err.message, why))
+        fail_msg("'%s' doesn't say '%s'", err.message, why);
 }
 
-/* ---- replay ---- */
-
-static q_slice writes_of(q_arena *a, q_item_op op, const char *id, bool full, const char *attr, int64_t value)
+static q_slice contents(q_arena *a, q_log *l)
 {
-    q_field *f = Q_NEW_ARRAY(a, q_field, 1);
-    q_item *item = Q_NEW(a, q_item);
-    if (attr)
-        *f = (q_field){ q_slice_cstr(attr), { .type = Q_T_INT, .i = value } };
-    *item = (q_item){ .op = op, .record = Q_SLICE_LIT("things"), .incarnation = 2, .id = { .type = Q_T_STRING, .s = q_slice_cstr(id) }, .full = full,
-                      .count = attr ? 1 : 0, .fields = f };
-    q_writes w = { 1, Q_SLICE_LIT("shop"), 1, item };
-    q_buf b = Q_BUF_INIT(1 << 16);
-    q_writes_encode(&w, &b);
+    q_buf b = Q_BUF_INIT(64 << 20);
+    q_err err = Q_ERR_INIT;
+    if (sample_contents(l, &b, &err) != Q_OK)
+        fail_msg("%s", err.message);
     q_slice s = q_arena_copy(a, q_buf_slice(&b));
     q_buf_free(&b);
     return s;
 }
 
-static void decide(q_log *log, uint64_t lsn, uint64_t seq, q_slice writes)
+/* The log with its segments; owns a second, read-only look at the log. */
+static q_log *open_whole(void)
 {
-    q_arena *a = q_arena_new(0);
-    q_rec r = sample_decision(a, lsn, seq, "{}");
-    r.decision.committed = true;
-    r.decision.participants = Q_EN_BIT(Q_EN_POSTGRES);
-    memset(r.decision.redo, 0, sizeof r.decision.redo);
-    r.decision.redo[Q_EN_POSTGRES] = writes;
-    q_log_op op = sample_append(a, &r);
-    lc_commit(log, &op, 1);
-    q_arena_free(a);
-}
-
-/* "seq id op[+] attr=value …;" for each item that is given out. */
-static void replayed(q_log *log, q_archive *archive, q_replay_spec spec, q_buf *out)
-{
+    q_log_options o = { .max_bytes = 64 << 20, .read_only = true };
+    q_archive *archived = NULL;
+    q_log *l = NULL, *whole = NULL;
     q_err err = Q_ERR_INIT;
-    q_replay *r;
-    q_replay_batch b;
-    q_rc rc;
-    assert_int_equal(q_replay_open(log, archive, &spec, &r, &err), Q_OK);
-    while ((rc = q_replay_prepare(r, &err)) == Q_WAIT)
-        ;
-    q_arena *a = q_arena_new(0);
-    q_buf_clear(out);
-    while (rc == Q_OK && (rc = q_replay_next(r, &b, &err)) == Q_OK)
-        for (uint32_t i = 0; i < b.count; i++) {
-            q_writes w;
-            assert_int_equal(q_writes_decode(a, q_arena_copy(a, b.works[i].writes), &w, &err), Q_OK);
-            for (uint32_t k = 0; k < w.count; k++) {
-                const q_item *item = &w.items[k];
-                q_buf_printf(out, "%llu %.*s %s%s", (unsigned long long)b.works[i].seq, Q_SLICE_FMT(item->id.s), item->op == Q_I_PUT ? "put" : "delete", item->full ? "+" : "");
-                for (uint32_t f = 0; f < item->count; f++)
-                    q_buf_printf(out, " %.*s=%lld", Q_SLICE_FMT(item->fields[f].attr), (long long)item->fields[f].value.i);
-                q_buf_printf(out, ";%s ", b.last ? " last" : "");
-            }
-        }
-    if (rc != Q_END)
+    if (q_segments_open(dir, &archived, &err) != Q_OK)
         fail_msg("%s", err.message);
-    q_buf_add_byte(out, 0);
-    q_arena_free(a);
-    q_replay_free(r);
+    log_->ops->close(log_); /* an environment is open once in a process */
+    log_ = NULL;
+    if (q_log_open_lmdb(dir, &o, &l, &err) != Q_OK || q_log_with_archive(l, archived, &whole, &err) != Q_OK)
+        fail_msg("%s", err.message);
+    return whole;
 }
 
-static void define_things(q_log *log)
+static q_rc count_from(void *ctx, uint64_t lsn, q_slice key, q_slice value, q_err *err)
 {
-    q_err err = Q_ERR_INIT;
-    q_catalog *c = q_catalog_new(), *with;
-    const q_attr attrs[] = { { .name = Q_SLICE_LIT("a"), .datatype = Q_T_INT }, { .name = Q_SLICE_LIT("b"), .datatype = Q_T_INT } };
-    const q_ddl bucket = { .kind = Q_DDL_CREATE_BUCKET, .bucket = Q_SLICE_LIT("shop") };
-    const q_ddl record = { .kind = Q_DDL_CREATE_RECORD, .bucket = Q_SLICE_LIT("shop"), .record = Q_SLICE_LIT("things"), .count = 2, .attrs = attrs };
-    assert_int_equal(q_catalog_apply(c, &bucket, 1, &with, &err), Q_OK);
-    q_catalog_unref(c);
-    c = with;
-    assert_int_equal(q_catalog_apply(c, &record, 2, &with, &err), Q_OK);
-    q_catalog_unref(c);
-    q_buf b = Q_BUF_INIT(1 << 16), r = Q_BUF_INIT(1 << 16);
-    q_bucket_encode(q_catalog_bucket(with, Q_SLICE_LIT("shop")), &b);
-    q_record_encode(q_catalog_record(with, Q_SLICE_LIT("shop"), Q_SLICE_LIT("things")), &r);
-    const q_log_op ops[] = { { .kind = Q_LO_PUT, .table = Q_LT_CATALOG, .key = Q_SLICE_LIT("b/shop"), .value = q_buf_slice(&b) },
-                             { .kind = Q_LO_PUT, .table = Q_LT_CATALOG, .key = Q_SLICE_LIT("r/shop/things"), .value = q_buf_slice(&r) } };
-    lc_commit(log, ops, 2);
-    q_buf_free(&b);
-    q_buf_free(&r);
-    q_catalog_unref(with);
+    uint64_t *next = ctx;
+    (void)key;
+    (void)value;
+    (void)err;
+    assert_int_equal(lsn, *next);
+    ++*next;
+    return Q_OK;
 }
 
-static void the_newest_of_each_key_is_given_out_once(void **state)
+static void log_and_segments_hold_every_record_together(void **state)
 {
-    q_log *log = *state;
-    q_err err = Q_ERR_INIT;
+    (void)state;
     q_arena *a = q_arena_new(0);
-    q_buf out = Q_BUF_INIT(1 << 16);
-    q_segment last;
-    q_archive *archive;
-    define_things(log);
-    decide(log, 1, 10, writes_of(a, Q_I_PUT, "x", true, "a", 1));
-    decide(log, 2, 11, writes_of(a, Q_I_PUT, "y", true, "a", 1));
-    decide(log, 3, 13, writes_of(a, Q_I_PUT, "x", false, "b", 2)); /* decisions aren't in the order of seqs */
-    decide(log, 4, 12, writes_of(a, Q_I_PUT, "z", true, "a", 7));
-    decide(log, 5, 14, writes_of(a, Q_I_DELETE, "y", false, NULL, 0));
-    decide(log, 6, 15, writes_of(a, Q_I_PUT, "x", false, "a", 3));
-    replayed(log, NULL, (q_replay_spec){ .engine = Q_EN_POSTGRES }, &out);
-    assert_string_equal(out.ptr, "12 z put+ a=7; 14 y delete; 15 x put+ a=3 b=2; ");
+    q_err err = Q_ERR_INIT;
+    decide(1, 60, 20);
+    q_log_op position = lc_put(Q_LT_POSITION, "quanta.requests/0", "60");
+    lc_commit(log_, &position, 1);
+    q_slice before = contents(a, log_), one, again, nothing;
+    assert_int_equal(log_->ops->read(log_, a, 17, &one, &err), Q_OK);
+    q_segment first = archive(21);
+    assert_true(first.first_lsn == 1 && first.last_lsn == 20 && first.high_before == 0 && first.high == 20 && first.cluster == 7);
+    assert_int_equal(first.first_time_us, 1700000000000001);
+    assert_int_equal(first.last_time_us, 1700000000000020);
+    trim(21);
+    q_segment second = archive(41);
+    assert_true(second.first_lsn == 21 && second.last_lsn == 40 && second.high_before == 20 && second.high == 40);
+    trim(31); /* 31 to 40 are in both: a crash came between segment and TRIM */
+    assert_int_equal(archive(41).first_lsn, 21); /* what is archived is not written again */
+    assert_int_equal(archive(10).first_lsn, 21);
+    assert_int_equal(verify(&err), Q_OK);
 
-    /* A range is one of newest writes: what was deleted in 14 never comes back. */
-    replayed(log, NULL, (q_replay_spec){ .engine = Q_EN_POSTGRES, .to = 13 }, &out);
-    assert_string_equal(out.ptr, "12 z put+ a=7; ");
-    replayed(log, NULL, (q_replay_spec){ .engine = Q_EN_POSTGRES, .from = 14 }, &out);
-    assert_string_equal(out.ptr, "14 y delete; 15 x put+ a=3 b=2; ");
-
-    /* An engine below END's mark of 13: what is above waits; what is at it comes last. */
-    replayed(log, NULL, (q_replay_spec){ .engine = Q_EN_POSTGRES, .limit = 13 }, &out);
-    assert_string_equal(out.ptr, "11 y put+ a=1; 12 z put+ a=7; 13 x put+ a=1 b=2; last ");
-
-    /* Without memory for merging: as they are, from the life's beginning on. */
-    replayed(log, NULL, (q_replay_spec){ .engine = Q_EN_POSTGRES, .memory_bytes = 1 }, &out);
-    assert_true(strstr(out.ptr, "14 y delete;") && !strstr(out.ptr, "y put"));
-
-    /* The same from segments. */
-    assert_int_equal(q_segment_write(dir, log, 7, 5, &last, &err), Q_OK);
-    assert_int_equal(last.high, 13);
-    trim(log, 5);
-    assert_int_equal(q_segments_open(dir, &archive, &err), Q_OK);
-    replayed(log, archive, (q_replay_spec){ .engine = Q_EN_POSTGRES }, &out);
-    assert_string_equal(out.ptr, "12 z put+ a=7; 14 y delete; 15 x put+ a=3 b=2; ");
-    archive->close(archive);
-
-    /* What an operator gave up is left out: the state before it is the newest. */
-    q_rec r = { .type = Q_REC_RESOLVE, .lsn = 7, .resolve = { .seq = 15, .engines = Q_EN_BIT(Q_EN_POSTGRES), .abandoned = true, .who = Q_SLICE_LIT("ann") } };
-    q_log_op op = sample_append(a, &r);
-    lc_commit(log, &op, 1);
-    assert_int_equal(q_segments_open(dir, &archive, &err), Q_OK);
-    replayed(log, archive, (q_replay_spec){ .engine = Q_EN_POSTGRES }, &out);
-    assert_string_equal(out.ptr, "13 x put+ a=1 b=2; 12 z put+ a=7; 14 y delete; ");
-    archive->close(archive);
+    q_log *whole = open_whole();
+    q_slice after = contents(a, whole);
+    assert_true(q_slice_eq(before, after));
+    for (uint64_t from = 1; from <= 61; from++) {
+        uint64_t next = from;
+        assert_int_equal(whole->ops->scan(whole, from, count_from, &next, &err), Q_OK);
+        assert_int_equal(next, 61);
+    }
+    assert_int_equal(whole->ops->read(whole, a, 17, &again, &err), Q_OK);
+    assert_true(q_slice_eq(one, again));
+    assert_int_equal(whole->ops->read(whole, a, 35, &again, &err), Q_OK);
+    assert_int_equal(whole->ops->read(whole, a, 61, &nothing, &err), Q_END);
+    assert_int_equal(whole->ops->get(whole, a, Q_LT_POSITION, Q_SLICE_LIT("quanta.requests/0"), &again, &err), Q_OK);
+    assert_int_equal(whole->ops->commit(whole, &position, 1, &err), Q_FAIL);
+    whole->ops->close(whole);
     q_arena_free(a);
-    q_buf_free(&out);
 }
 
-static void a_copy_opens_and_holds_the_same(void **state)
+static void a_scan_begins_with_the_frame_that_has_its_record(void **state)
 {
-    q_log *log = *state, *copy;
+    (void)state;
     q_err err = Q_ERR_INIT;
-    char to[800];
-    uint64_t first;
-    q_verify_report report;
-    q_buf before = Q_BUF_INIT(1 << 24), after = Q_BUF_INIT(1 << 24);
-    sample_fill(log);
-    assert_int_equal(sample_contents(log, &before, &err), Q_OK);
-    snprintf(to, sizeof to, "%s/copy", dir);
-    assert_int_equal(q_log_copy(log, to, NULL, NULL, &first, &err), Q_OK);
-    assert_int_equal(first, 6);
-    assert_int_equal(q_log_copy(log, to, NULL, NULL, &first, &err), Q_FAIL); /* there is one already */
-    assert_int_equal(q_log_verify(to, NULL, NULL, &report, &err), Q_OK);
-    q_log_options o = { .max_bytes = 64 << 20 };
-    assert_int_equal(q_log_open_lmdb(to, &o, &copy, &err), Q_OK);
-    assert_int_equal(sample_contents(copy, &after, &err), Q_OK);
-    assert_true(q_slice_eq(q_buf_slice(&before), q_buf_slice(&after)));
-    copy->ops->close(copy);
-    q_buf_free(&before);
-    q_buf_free(&after);
+    decide(1, 600, 8000); /* five frames of a megabyte, and a rest */
+    q_segment s = archive(601);
+    trim(601);
+    assert_true(s.raw_bytes > 4800000 && s.file_bytes < s.raw_bytes / 4);
+    assert_int_equal(verify(&err), Q_OK);
+    q_log *whole = open_whole();
+    for (uint64_t from = 1; from <= 600; from += 37) {
+        uint64_t next = from;
+        assert_int_equal(whole->ops->scan(whole, from, count_from, &next, &err), Q_OK);
+        assert_int_equal(next, 601);
+    }
+    whole->ops->close(whole);
+}
+
+static void every_flipped_byte_and_every_cut_is_refused(void **state)
+{
+    (void)state;
+    q_err err = Q_ERR_INIT;
+    decide(1, 3, 20);
+    q_segment s = archive(4);
+    char path[900];
+    snprintf(path, sizeof path, "%s", path_of(s.file));
+    int fd = open(path, O_RDWR);
+    struct stat st;
+    assert_true(fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == s.file_bytes);
+    for (off_t at = 0; at < st.st_size; at++) {
+        unsigned char right, wrong;
+        assert_int_equal(pread(fd, &right, 1, at), 1);
+        wrong = right ^ (unsigned char)(1 << at % 8);
+        assert_int_equal(pwrite(fd, &wrong, 1, at), 1);
+        assert_refused(s.file);
+        assert_int_equal(pwrite(fd, &right, 1, at), 1);
+    }
+    assert_int_equal(verify(&err), Q_OK);
+    for (off_t size = st.st_size - 1; size >= 0; size--) {
+        assert_int_equal(ftruncate(fd, size), 0);
+        assert_refused(s.file);
+    }
+    close(fd);
+}
+
+static void a_missing_segment_is_named_but_the_oldest_may_go(void **state)
+{
+    (void)state;
+    q_err err = Q_ERR_INIT;
+    char name[80], away[900], middle[900];
+    decide(1, 30, 20);
+    q_segment first = archive(11), second = archive(21);
+    archive(31);
+    snprintf(middle, sizeof middle, "%s", path_of(second.file));
+    snprintf(away, sizeof away, "%s", path_of("away"));
+    assert_int_equal(rename(middle, away), 0); /* what has another name is no segment */
+    assert_refused("records 11 to 20 are missing");
+    assert_int_equal(rename(away, middle), 0);
+    unlink(path_of(first.file));
+    assert_int_equal(verify(&err), Q_OK);
+    trim(31);
+    q_archive *archived;
+    assert_int_equal(q_segments_open(dir, &archived, &err), Q_OK);
+    assert_true(archived->first_lsn == 11 && archived->last_lsn == 30 && archived->high_before == 10);
+    archived->close(archived);
+    snprintf(name, sizeof name, "%s.new", first.file); /* half of one: a crash while it was written */
+    fclose(fopen(path_of(name), "w"));
+    assert_int_equal(verify(&err), Q_OK);
+}
+
+static void records_that_are_in_neither_are_told(void **state)
+{
+    (void)state;
+    q_err err = Q_ERR_INIT;
+    decide(1, 30, 20);
+    archive(11);
+    trim(21); /* 11 to 20 are gone: no coordinator does that */
+    q_segment s;
+    assert_int_equal(q_segment_write(dir, log_, 7, 31, &s, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, "record 11"));
+    q_log *whole = open_whole();
+    uint64_t next = 1;
+    err = (q_err)Q_ERR_INIT;
+    assert_int_equal(whole->ops->scan(whole, 1, count_from, &next, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, "11 to 20"));
+    whole->ops->close(whole);
+}
+
+static void what_can_not_be_archived_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    q_segment s;
+    q_segment *list;
+    size_t count;
+    q_err err = Q_ERR_INIT;
+    decide(1, 10, 20);
+    assert_int_equal(q_segment_write(dir, log_, 7, 20, &s, &err), Q_FAIL); /* the log ends with 10 */
+    assert_non_null(strstr(err.message, "ends with record 10"));
+    assert_int_equal(q_segments_list(dir, &list, &count, &err), Q_OK);
+    assert_int_equal(count, 0);
+    assert_int_not_equal(access(path_of("00000000000000000001.qseg.new"), F_OK), 0);
+    archive(6);
+    assert_int_equal(q_segment_write(dir, log_, 8, 11, &s, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, "another cluster"));
+}
+
+static void a_folder_that_is_none_is_named(void **state)
+{
+    (void)state;
+    q_segment s;
+    q_err err = Q_ERR_INIT;
+    decide(1, 10, 20);
+    char folder[900];
+    snprintf(folder, sizeof folder, "%s/segments", dir);
+    fclose(fopen(folder, "w"));
+    assert_int_equal(q_segment_write(dir, log_, 7, 11, &s, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, folder));
+}
+
+static void what_was_trimmed_before_there_were_segments_is_not_known(void **state)
+{
+    (void)state;
+    sample_fill(log_); /* it ends with a TRIM */
+    q_segment s = archive(10);
+    assert_true(s.first_lsn == 6 && s.high_before == UINT64_MAX);
+    assert_true(archive(12).high_before == UINT64_MAX);
+}
+
+static void count_calls(void *ctx, uint64_t done, uint64_t total)
+{
+    assert_true(done <= total);
+    ++*(unsigned *)ctx;
+}
+
+static void a_copy_holds_the_same_and_opens_as_a_log(void **state)
+{
+    (void)state;
+    q_arena *a = q_arena_new(0);
+    q_err err = Q_ERR_INIT;
+    char copied[800];
+    uint64_t first = 0, none = 0;
+    unsigned calls = 0;
+    decide(1, 3000, 12000); /* more than one transaction's share of a copy */
+    archive(501);
+    trim(501);
+    q_slice before = contents(a, log_);
+    snprintf(copied, sizeof copied, "%s/copy", top);
+    if (q_log_copy(log_, copied, count_calls, &calls, &first, &err) != Q_OK)
+        fail_msg("%s", err.message);
+    assert_true(first == 501 && calls >= 2);
+    assert_int_equal(q_log_copy(log_, copied, NULL, NULL, &none, &err), Q_FAIL); /* never over another log */
+    assert_non_null(strstr(err.message, "is there already"));
+    snprintf(copied, sizeof copied, "%s/no/where", top);
+    assert_int_equal(q_log_copy(log_, copied, NULL, NULL, &none, &err), Q_FAIL);
+    assert_non_null(strstr(err.message, "no/where"));
+    snprintf(copied, sizeof copied, "%s/copy", top);
+    q_log *l = open_log(copied, false);
+    assert_true(q_slice_eq(before, contents(a, l)));
+    q_log_op op = lc_put(Q_LT_META, "epoch", "2"); /* and it goes on as one */
+    lc_commit(l, &op, 1);
+    l->ops->close(l);
+    q_arena_free(a);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_archived_and_trimmed_reads_as_before, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(every_byte_of_a_segment_is_checked, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_missing_segment_is_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_newest_of_each_key_is_given_out_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_copy_opens_and_holds_the_same, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(log_and_segments_hold_every_record_together, start, stop),
+        cmocka_unit_test_setup_teardown(a_scan_begins_with_the_frame_that_has_its_record, start, stop),
+        cmocka_unit_test_setup_teardown(every_flipped_byte_and_every_cut_is_refused, start, stop),
+        cmocka_unit_test_setup_teardown(a_missing_segment_is_named_but_the_oldest_may_go, start, stop),
+        cmocka_unit_test_setup_teardown(records_that_are_in_neither_are_told, start, stop),
+        cmocka_unit_test_setup_teardown(what_can_not_be_archived_leaves_nothing_behind, start, stop),
+        cmocka_unit_test_setup_teardown(a_folder_that_is_none_is_named, start, stop),
+        cmocka_unit_test_setup_teardown(what_was_trimmed_before_there_were_segments_is_not_known, start, stop),
+        cmocka_unit_test_setup_teardown(a_copy_holds_the_same_and_opens_as_a_log, start, stop),
     };
-    return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("segments and copies", tests, NULL, NULL);
 }
