@@ -12,6 +12,7 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "engines"))
+from harness.errors import EngineError  # noqa: E402
 from harness.supervisor import Engine  # noqa: E402
 
 ENGINES = ("postgres", "mongo", "neo4j", "influx")
@@ -160,6 +161,17 @@ class System:
     def start_servers(self):
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(lambda e: e.start(START_S), self.servers.values()))
+
+    def start_server(self, name):
+        """Again, after a kill. While its clients haven't closed their ends yet, its port counts as taken for a moment."""
+        until = time.monotonic() + 20
+        while True:
+            try:
+                return self.servers[name].start(START_S)
+            except EngineError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
 
     def stop_servers(self):
         with concurrent.futures.ThreadPoolExecutor() as pool:
