@@ -20,6 +20,7 @@ struct q_line {
     char *history_path;
     char prompt[128];
     const volatile sig_atomic_t *interrupts;
+    sig_atomic_t before; /* their number when the reading of this line began */
     q_line_completer completer;
     void *ctx;
     q_candidates found;
@@ -93,11 +94,10 @@ static unsigned char complete(EditLine *el, int key)
     if (is_paste())
         return el_insertstr(el, "    ") == 0 ? CC_REFRESH : CC_ERROR;
     const LineInfo *info = el_line(el);
-    sig_atomic_t before = *l->interrupts;
     l->completer(l->ctx, q_slice_of(info->buffer, (size_t)(info->cursor - info->buffer)),
                  q_slice_of(info->cursor, (size_t)(info->lastchar - info->cursor)), &l->found);
     const q_candidates *c = &l->found;
-    if (*l->interrupts != before)
+    if (*l->interrupts != l->before)
         return CC_EOF; /* Ctrl-C while names were asked for: no read was there to be ended by it. q_line_read tells them apart */
     if (c->count == 0)
         return CC_ERROR;
@@ -248,9 +248,9 @@ q_line_got q_line_read(q_line *l, const char *prompt_text, q_slice *line)
 {
     int count = 0;
     snprintf(l->prompt, sizeof l->prompt, "%s", prompt_text);
-    sig_atomic_t before = *l->interrupts;
+    l->before = *l->interrupts;
     const char *text = el_gets(l->el, &count);
-    if (!text && *l->interrupts != before) {
+    if (!text && *l->interrupts != l->before) {
         el_reset(l->el);
         return Q_LINE_CLEARED;
     }
