@@ -203,7 +203,7 @@ void faults_start(world *w)
     if (!plan)
         abort();
     w->plan = plan;
-    plan->loses = w->options.seed % 4 == 2;
+    plan->loses = w->options.losses && w->options.seed % 4 == 2;
     for (int k = 0; k < F_KINDS; k++) {
         uint32_t n = k == F_ENGINE_LOST && !plan->loses ? 0 : at_least[k] + (uint32_t)sim_below(rng, up_to[k] + 1);
         for (uint32_t i = 0; i < n && plan->count < MAX_FAULTS; i++)

@@ -23,7 +23,7 @@ typedef struct command {
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [--seeds FROM..TO] [--jobs N] [--requests N] [--clients N] [--twice] [--first FILE] [--sabotage NAME]\n"
+    fprintf(stderr, "usage: sim [--seeds FROM..TO] [--jobs N] [--requests N] [--clients N] [--twice] [--losses] [--first FILE] [--sabotage NAME]\n"
                     "       sim --seed N [--steps N] [--trace] [--sabotage NAME]\n"
                     "       sim --scenario NAME|all [--trace]     sim --list     sim --mutants [--limit N] [--jobs N]\n");
     return 2;
@@ -64,7 +64,8 @@ static bool parse(int argc, char **argv, command *c)
         { "requests", required_argument, NULL, 'r' }, { "clients", required_argument, NULL, 'c' }, { "steps", required_argument, NULL, 'n' },
         { "sabotage", required_argument, NULL, 'x' }, { "scenario", required_argument, NULL, 'o' }, { "first", required_argument, NULL, 'f' },
         { "limit", required_argument, NULL, 'l' },   { "trace", no_argument, NULL, 't' },         { "list", no_argument, NULL, 'L' },
-        { "mutants", no_argument, NULL, 'm' },       { "twice", no_argument, NULL, '2' },         { NULL, 0, NULL, 0 },
+        { "mutants", no_argument, NULL, 'm' },       { "twice", no_argument, NULL, '2' },
+        { "losses", no_argument, NULL, 'e' },         { NULL, 0, NULL, 0 },
     };
     bool good = true;
     for (int o; good && (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -86,6 +87,7 @@ static bool parse(int argc, char **argv, command *c)
         case 'L': c->list = true; break;
         case 'm': c->mutants = true; break;
         case '2': c->batch.twice = true; break;
+        case 'e': c->batch.sim.losses = true; break;
         default: good = false; break;
         }
     return good && optind == argc;

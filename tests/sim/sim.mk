@@ -19,9 +19,9 @@ sim-bin: $(SIM)
 
 sim: $(SIM) ## the simulator: SEEDS=10000, or SEED=n [STEPS=n] for one seed with its trace
 ifdef SEED
-	$(SIM) --seed $(SEED) --trace $(if $(STEPS),--steps $(STEPS)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+	$(SIM) --seed $(SEED) --trace $(if $(LOSSES),--losses) $(if $(STEPS),--steps $(STEPS)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
 else
-	$(SIM) --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1)) --jobs $(JOBS) --first tests/sim/seeds.txt $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+	$(SIM) --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1)) --jobs $(JOBS) --first tests/sim/seeds.txt $(if $(LOSSES),--losses) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
 endif
 
 sim-scenarios: $(SIM) ## the simulator's fixed scenarios (SCENARIO=name for one, with its trace)

@@ -33,6 +33,7 @@ typedef struct sim_options {
     uint32_t sabotage, own_sabotage; /* base/sabotage.h, memengine.h */
     uint64_t steps;                  /* 0: no limit */
     FILE *trace;
+    bool losses;                     /* in every fourth seed engines lose their data or come back from a backup (docs/protocol.md, B8) */
 } sim_options;
 
 typedef struct world {
