@@ -1,7 +1,7 @@
 BENCH_CLI := $(patsubst %,$(B)/obj/cmd/cli/%.o,client find)
-$(B)/bench/roundtrip: $(B)/obj/bench/roundtrip.o $(BENCH_CLI) $(call libs,bus base)
+$(B)/bench/roundtrip: $(B)/obj/bench/roundtrip.o $(BENCH_CLI) $(call libs,cmd/config bus schemas base)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_VARIANT) $< $(BENCH_CLI) $(call libs,bus base) $(LDLIBS) -o $@
+	$(Q)$(CC) $(CFLAGS_VARIANT) $< $(BENCH_CLI) $(call libs,cmd/config bus schemas base) $(LDLIBS) -o $@
 DEPFILES += $(B)/obj/bench/roundtrip.d
 
 .PHONY: bench-roundtrip

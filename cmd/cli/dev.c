@@ -185,7 +185,7 @@ static q_rc start(dev *d, q_err *err)
         rc = start_broker(d, err);
     if (rc == Q_OK)
         rc = start_workers(d, err);
-    q_kafka_config kafka = { .bootstrap = d->broker ? q_broker_bootstrap(d->broker) : NULL, .fetch_wait_max_ms = 2 };
+    q_kafka_config kafka = { .bootstrap = d->broker ? q_broker_bootstrap(d->broker) : NULL, .fetch_wait_max_ms = 1 };
     if (rc == Q_OK)
         rc = q_producer_new(&kafka, delivered, d, &d->producer, err);
     if (rc == Q_OK)
