@@ -165,7 +165,7 @@ static q_rc start_gateway(dev *d, const q_kafka_config *kafka, q_err *err)
         .server = { .host = "127.0.0.1", .port = d->http_port, .admin = answer, .admin_ctx = d, .admin_paths = true },
         .exchange = { .kafka = *kafka, .requests = "quanta.requests", .replies = REPLIES },
     };
-    g.exchange.kafka.fetch_wait_max_ms = 1;
+    g.exchange.kafka.fetch_wait_max_ms = 2;
     return q_gateway_start(&g, &d->gateway, err);
 }
 
