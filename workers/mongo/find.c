@@ -41,7 +41,7 @@ static q_rc find_one(mongoc_collection_t *c, const q_value *id, const bson_t *pr
     return rc;
 }
 
-static q_rc find_all(mongoc_collection_t *c, const q_value *const *ids, size_t n, const bson_t *projection, mg_visit *visit, void *ctx, q_err *err)
+q_rc mg_find_all(mongoc_collection_t *c, const q_value *const *ids, size_t n, const bson_t *projection, mg_visit *visit, void *ctx, q_err *err)
 {
     bson_t filter = BSON_INITIALIZER, in, array;
     bool ok = true;
@@ -68,7 +68,7 @@ q_rc mg_find_ids(q_engine *e, mongoc_collection_t *c, const q_value *const *ids,
     for (size_t i = 0; one_by_one && rc == Q_OK && i < n; i++)
         rc = find_one(c, ids[i], projection, visit, ctx, err);
     for (size_t i = 0; !one_by_one && rc == Q_OK && i < n; i += IDS_PER_QUERY)
-        rc = find_all(c, ids + i, n - i < IDS_PER_QUERY ? n - i : IDS_PER_QUERY, projection, visit, ctx, err);
+        rc = mg_find_all(c, ids + i, n - i < IDS_PER_QUERY ? n - i : IDS_PER_QUERY, projection, visit, ctx, err);
     return rc;
 }
 

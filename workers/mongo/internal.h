@@ -13,6 +13,8 @@
 struct q_engine {
     mongoc_client_t *client; /* a session is used by one thread at a time, so it needs no pool */
     uint64_t cluster;
+    uint32_t look_ups; /* of names, so far */
+    bool many_names;   /* too many for FerretDB to read them all for three; looked at now and then */
     bool scans; /* FerretDB: every query reads the whole collection, fastest for one _id alone; and no update is a compare-and-set */
 };
 
@@ -39,6 +41,8 @@ mongoc_collection_t *mg_collection(q_engine *e, q_slice bucket, q_slice record);
 typedef q_rc mg_visit(void *ctx, const bson_t *doc, q_err *err);
 Q_CHECK q_rc mg_find_ids(q_engine *e, mongoc_collection_t *c, const q_value *const *ids, size_t n, const bson_t *projection, mg_visit *visit, void *ctx,
                          q_err *err);
+/* The same by one query, whatever the server makes of it; at most 1,000 ids. */
+Q_CHECK q_rc mg_find_all(mongoc_collection_t *c, const q_value *const *ids, size_t n, const bson_t *projection, mg_visit *visit, void *ctx, q_err *err);
 /* Sorts by mg_id_order, leaves each id once; how many there are then. */
 size_t mg_distinct(const q_value **ids, size_t n);
 int mg_id_order(const void *a, const void *b); /* of const q_value * */

@@ -76,18 +76,34 @@ static void say_no(q_vote *vote, q_no no, uint32_t item, const char *text)
     vote->text = q_slice_cstr(text);
 }
 
+/* Can what is stored change the vote? A write without preconditions asks only whether its seq is the newest. What is stored of a higher seq
+ * while applied_high is still lower is of a batch whose marks are on their way: a later transaction of this key is applied there, or this one
+ * itself, so this one has ended and nobody waits for the vote. */
+static bool needs_look(const q_item *item, uint64_t seq, const q_engine_state *state) { return item->pre || seq <= state->applied_high; }
+
 /* Votes on items of one collection. */
 static q_rc vote_group(q_engine *e, q_arena *arena, uint64_t epoch, const work *first, size_t n, q_vote *votes, q_err *err)
 {
-    q_stored *stored = Q_NEW_ARRAY(arena, q_stored, n);
+    q_stored *stored = Q_NEW_ARRAY(arena, q_stored, n), *found = Q_NEW_ARRAY(arena, q_stored, n);
+    work *asked = Q_NEW_ARRAY(arena, work, n);
+    size_t *place = Q_NEW_ARRAY(arena, size_t, n), count = 0;
     mg_known known;
-    if (!stored)
+    if (!stored || !found || !asked || !place)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     q_rc rc = look_at_names(e, epoch, first, &known, err);
+    for (size_t i = 0; rc == Q_OK && i < n; i++) {
+        stored[i] = (q_stored){ 0 };
+        if (!needs_look(first[i].item, first[i].seq, &known.state))
+            continue;
+        place[count] = i;
+        asked[count++] = first[i];
+    }
     mongoc_collection_t *c = mg_collection(e, first->bucket, first->item->record);
-    if (rc == Q_OK)
-        rc = look(e, arena, c, first, n, stored, err);
+    if (rc == Q_OK && count)
+        rc = look(e, arena, c, asked, count, found, err);
     mongoc_collection_destroy(c);
+    for (size_t i = 0; rc == Q_OK && i < count; i++)
+        stored[place[i]] = found[i];
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         const char *why = refused(first[i].item);
         q_no no = older_life(&known, &first[i]) ? Q_NO_STALE : q_rule_vote(&stored[i], first[i].item, first[i].seq, 0);
