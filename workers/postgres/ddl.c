@@ -9,7 +9,7 @@ static void add(script *s, const char *sql, int n, const char *const *params)
     if (!sql || s->count == sizeof s->stmts / sizeof s->stmts[0])
         s->failed = true;
     else
-        s->stmts[s->count++] = (pg_stmt){ sql, n, params };
+        s->stmts[s->count++] = (pg_stmt){ sql, n, params, 0 };
 }
 
 static void add_columns(script *s, const char *table, const q_ddl *d)
@@ -69,7 +69,7 @@ q_rc pg_ddl_known(q_engine *e, q_arena *arena, const q_ddl *d, uint64_t seq_numb
     bool bucket = d->kind == Q_DDL_CREATE_BUCKET || d->kind == Q_DDL_DROP_BUCKET;
     const char *seq = pg_number(arena, seq_number);
     const char *params[] = { pg_cstr(arena, d->bucket), bucket ? "" : pg_cstr(arena, d->record), seq };
-    pg_stmt stmt = { "SELECT 1 FROM \"_quanta\".objects WHERE bucket = $1 AND record = $2 AND ddl >= $3::bigint", 3, params };
+    pg_stmt stmt = { "SELECT 1 FROM \"_quanta\".objects WHERE bucket = $1 AND record = $2 AND ddl >= $3::bigint", 3, params, 0 };
     q_rc rc = pg_query(e, &stmt, &r, err);
     *done = rc == Q_OK && PQntuples(r) > 0;
     PQclear(r);

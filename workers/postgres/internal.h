@@ -7,14 +7,20 @@
 #include <libpq-fe.h>
 
 enum {
-    PG_CONNECTIONS = 4,  /* of one session: their prepares share PostgreSQL's own group commit */
+    PG_CONNECTIONS = 8,  /* of one session, opened when so many are needed: their prepares share PostgreSQL's own group commit */
     PG_WINDOW = 32,      /* units on their way on one connection */
+    PG_PLANS = 256,      /* statements that one connection keeps parsed */
     PG_MAX_PARAMS = 420, /* of a statement: an id, three columns of ours, and Q_MAX_ATTRIBUTES twice */
 };
 
+#define PG_NO_PLAN UINT32_MAX
+
+typedef struct pg_plans pg_plans;
+
 typedef struct pg_conn {
-    PGconn *pg;
-    uint64_t epoch; /* in its application_name; 0: none yet */
+    PGconn *pg;      /* NULL until it is needed; the first one always is */
+    uint64_t epoch;  /* in its application_name; 0: none yet */
+    pg_plans *plans; /* or NULL */
 } pg_conn;
 
 struct q_engine {
@@ -29,6 +35,7 @@ typedef struct pg_stmt {
     const char *sql;
     int count;
     const char *const *params;
+    uint64_t life; /* of what its text means, for statements that come again and again: they stay parsed; 0: parsed each time */
 } pg_stmt;
 
 /* What happens together: statements up to the first that fails. Each unit ends with a Sync of the pipeline. */
@@ -41,11 +48,25 @@ typedef struct pg_unit {
     char sqlstate[6];
     char constraint[64];
     q_slice text;      /* in the arena */
+    bool *parses;      /* while it runs: a statement's parse is on the way, too */
 } pg_unit;
 
 /* Runs units, spread over the session's connections (`spread`) or in order on the first. Q_OK: each unit has its result. Otherwise a
  * connection broke: Q_IN_DOUBT, and nothing is known of the units without a result. */
 Q_CHECK q_rc pg_run(q_engine *e, q_arena *arena, pg_unit *units, size_t n, bool spread, q_err *err);
+/* The same for units that are transactions (they begin with BEGIN): one that fails leaves no trace on its connection. */
+Q_CHECK q_rc pg_run_transactions(q_engine *e, q_arena *arena, pg_unit *units, size_t n, q_err *err);
+/* Makes sure that so many connections are open, all in the first one's epoch. */
+Q_CHECK q_rc pg_widen(q_engine *e, size_t n, q_err *err);
+
+/* The place of a statement among those that the connection keeps; `fresh`: it must be parsed under that name first. PG_NO_PLAN: send its text. */
+uint32_t pg_plan_find(pg_conn *c, const pg_stmt *stmt, bool *fresh);
+void pg_plan_name(uint32_t plan, char name[16]);
+void pg_plan_forget(pg_conn *c, const pg_stmt *stmt); /* its parse failed */
+bool pg_plans_full(const pg_conn *c);
+void pg_plans_clear(pg_conn *c); /* with DEALLOCATE ALL on the connection */
+void pg_plans_free(pg_plans *p); /* accepts NULL */
+
 /* One query whose rows matter, results in binary format. The caller clears *out. Q_END: the table isn't there. Q_RETRY when the connection broke or the server says
  * that it may pass; else Q_FAIL. */
 Q_CHECK q_rc pg_query(q_engine *e, const pg_stmt *stmt, PGresult **out, q_err *err);

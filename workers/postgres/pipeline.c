@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 typedef struct lane { /* one connection's share of the units: first, first+step, … */
+    pg_conn *conn;
     PGconn *pg;
     size_t next_send, next_recv;
     uint32_t stmt;    /* whose result comes next, of unit next_recv */
@@ -30,35 +31,58 @@ static void keep_error(pg_unit *u, q_arena *arena, uint32_t stmt, const PGresult
     u->text = q_arena_copy(arena, q_slice_cstr(text ? text : ""));
 }
 
-static bool send_unit(PGconn *pg, const pg_unit *u)
+static bool send_stmt(lane *l, pg_unit *u, uint32_t i)
+{
+    const pg_stmt *s = &u->stmts[i];
+    char name[16];
+    bool fresh;
+    uint32_t plan = pg_plan_find(l->conn, s, &fresh);
+    if (plan == PG_NO_PLAN)
+        return PQsendQueryParams(l->pg, s->sql, s->count, NULL, s->params, NULL, NULL, 0);
+    pg_plan_name(plan, name);
+    u->parses[i] = fresh;
+    return (!fresh || PQsendPrepare(l->pg, name, s->sql, 0, NULL)) && PQsendQueryPrepared(l->pg, name, s->count, s->params, NULL, NULL, 0);
+}
+
+static bool send_unit(lane *l, pg_unit *u)
 {
     for (uint32_t i = 0; i < u->count; i++)
-        if (!PQsendQueryParams(pg, u->stmts[i].sql, u->stmts[i].count, NULL, u->stmts[i].params, NULL, NULL, 0))
+        if (!send_stmt(l, u, i))
             return false;
-    return PQpipelineSync(pg) == 1;
+    return PQpipelineSync(l->pg) == 1;
+}
+
+/* One result of a unit's statement, or of its parse, which comes before it. */
+static void take_result(lane *l, q_arena *arena, pg_unit *u, const PGresult *r)
+{
+    ExecStatusType status = PQresultStatus(r);
+    bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    if (!good && status != PGRES_PIPELINE_ABORTED && u->ok)
+        keep_error(u, arena, l->stmt, r);
+    if (!u->parses[l->stmt]) {
+        l->stmt++;
+        return;
+    }
+    u->parses[l->stmt] = false;
+    if (!good)
+        pg_plan_forget(l->conn, &u->stmts[l->stmt]);
 }
 
 /* Takes the results that are there. */
 static q_rc receive(lane *l, q_arena *arena, pg_unit *units, size_t step, q_err *err)
 {
     while (l->next_recv < l->next_send && !PQisBusy(l->pg)) {
-        pg_unit *u = &units[l->next_recv];
         PGresult *r = PQgetResult(l->pg);
         if (!r) { /* the end of one statement's results */
             if (PQstatus(l->pg) == CONNECTION_BAD)
                 return broken(l->pg, err);
             continue;
         }
-        ExecStatusType status = PQresultStatus(r);
-        if (status == PGRES_PIPELINE_SYNC) {
+        if (PQresultStatus(r) == PGRES_PIPELINE_SYNC) {
             l->next_recv += step;
             l->stmt = 0;
-        } else if (status == PGRES_PIPELINE_ABORTED) {
-            l->stmt++;
-        } else {
-            if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && u->ok)
-                keep_error(u, arena, l->stmt, r);
-            l->stmt++;
+        } else if (l->stmt < units[l->next_recv].count) {
+            take_result(l, arena, &units[l->next_recv], r);
         }
         PQclear(r);
     }
@@ -86,7 +110,7 @@ static q_rc run(q_engine *e, q_arena *arena, pg_unit *units, size_t total, lane 
         for (size_t i = 0; i < n; i++) {
             lane *l = &lanes[i];
             while (l->next_send < total && (l->next_send - l->next_recv) / n < PG_WINDOW) {
-                if (!send_unit(l->pg, &units[l->next_send]))
+                if (!send_unit(l, &units[l->next_send]))
                     return broken(l->pg, err);
                 l->next_send += n;
             }
@@ -114,6 +138,19 @@ static q_rc run(q_engine *e, q_arena *arena, pg_unit *units, size_t total, lane 
     return Q_OK;
 }
 
+/* A connection that keeps too many statements forgets them all. */
+static bool make_room(pg_conn *c)
+{
+    if (!pg_plans_full(c))
+        return true;
+    PGresult *r = PQexec(c->pg, "DEALLOCATE ALL");
+    bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+    PQclear(r);
+    if (ok)
+        pg_plans_clear(c);
+    return ok;
+}
+
 q_rc pg_run(q_engine *e, q_arena *arena, pg_unit *units, size_t total, bool spread, q_err *err)
 {
     size_t n = !spread || total < 2 ? 1 : total < PG_CONNECTIONS ? total : PG_CONNECTIONS;
@@ -121,19 +158,78 @@ q_rc pg_run(q_engine *e, q_arena *arena, pg_unit *units, size_t total, bool spre
     for (size_t i = 0; i < total; i++) {
         units[i].ok = true;
         units[i].sqlstate[0] = units[i].constraint[0] = '\0';
+        units[i].parses = Q_NEW_ARRAY(arena, bool, units[i].count);
+        if (!units[i].parses) {
+            q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+            return Q_RETRY;
+        }
     }
     if (!total)
         return Q_OK;
+    q_rc widened = pg_widen(e, n, err);
+    if (widened != Q_OK)
+        return widened;
     for (size_t i = 0; i < n; i++) {
-        lanes[i] = (lane){ .pg = e->conns[i].pg, .next_send = i, .next_recv = i };
-        if (PQstatus(lanes[i].pg) != CONNECTION_OK || PQsetnonblocking(lanes[i].pg, 1) != 0 || !PQenterPipelineMode(lanes[i].pg))
-            return broken(lanes[i].pg, err);
+        pg_conn *c = &e->conns[i];
+        lanes[i] = (lane){ .conn = c, .pg = c->pg, .next_send = i, .next_recv = i };
+        if (PQstatus(c->pg) != CONNECTION_OK || !make_room(c) || PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg))
+            return broken(c->pg, err);
     }
     q_rc rc = run(e, arena, units, total, lanes, n, err);
     for (size_t i = 0; rc == Q_OK && i < n; i++)
         if (!PQexitPipelineMode(lanes[i].pg) || PQsetnonblocking(lanes[i].pg, 0) != 0)
             rc = broken(lanes[i].pg, err);
     return rc; /* after a failure the session is closed: no need to leave the pipeline */
+}
+
+/* Ends the failed transactions that connections may be inside of. */
+static q_rc leave_failed(q_engine *e, q_err *err)
+{
+    for (size_t i = 0; i < PG_CONNECTIONS && e->conns[i].pg; i++) {
+        PGconn *pg = e->conns[i].pg;
+        if (PQtransactionStatus(pg) == PQTRANS_IDLE)
+            continue;
+        PGresult *r = PQexec(pg, "ROLLBACK");
+        bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+        PQclear(r);
+        if (!ok)
+            return broken(pg, err);
+    }
+    return Q_OK;
+}
+
+/* It came behind one that failed: its connection was still inside that transaction, or a statement's parse was skipped there. */
+static bool overtaken(const pg_unit *u) { return !u->ok && (!strcmp(u->sqlstate, "25P02") || !strcmp(u->sqlstate, "26000")); }
+
+q_rc pg_run_transactions(q_engine *e, q_arena *arena, pg_unit *units, size_t n, q_err *err)
+{
+    q_rc rc = pg_run(e, arena, units, n, true, err);
+    for (;;) {
+        size_t failed = 0, count = 0;
+        for (size_t i = 0; rc == Q_OK && i < n; i++) {
+            failed += !units[i].ok;
+            count += overtaken(&units[i]);
+        }
+        if (rc == Q_OK && failed)
+            rc = leave_failed(e, err);
+        if (rc != Q_OK || !count)
+            return rc;
+        /* Each round settles at least the first unit of each connection. */
+        pg_unit *again = Q_NEW_ARRAY(arena, pg_unit, count);
+        if (!again) {
+            q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+            return Q_RETRY;
+        }
+        size_t k = 0;
+        for (size_t i = 0; i < n; i++)
+            if (overtaken(&units[i]))
+                again[k++] = units[i];
+        rc = pg_run(e, arena, again, count, true, err);
+        k = 0;
+        for (size_t i = 0; rc == Q_OK && i < n; i++)
+            if (overtaken(&units[i]))
+                units[i] = again[k++];
+    }
 }
 
 q_rc pg_query(q_engine *e, const pg_stmt *stmt, PGresult **out, q_err *err)

@@ -164,7 +164,7 @@ q_rc pg_read(q_engine *e, q_arena *arena, const q_read *read, q_rows *out, q_err
     *out = (q_rows){ .read_id = read->read_id, .attr_count = read->attr_count };
     query q = { .arena = arena, .sql = Q_BUF_INIT(1 << 20) };
     build(&q, read, read->limit < UINT32_MAX ? read->limit + 1 : read->limit);
-    pg_stmt stmt = { q.sql.ptr, q.count, q.params };
+    pg_stmt stmt = { q.sql.ptr, q.count, q.params, 0 };
     q_buf_add_byte(&q.sql, '\0');
     stmt.sql = q.sql.ptr;
     PGresult *r = NULL;

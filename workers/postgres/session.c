@@ -92,8 +92,10 @@ static void pg_close(q_engine *e)
 {
     if (!e)
         return;
-    for (size_t i = 0; i < PG_CONNECTIONS; i++)
+    for (size_t i = 0; i < PG_CONNECTIONS; i++) {
         PQfinish(e->conns[i].pg);
+        pg_plans_free(e->conns[i].plans);
+    }
     free(e->uri);
     free(e->user);
     free(e->password);
@@ -116,8 +118,8 @@ static q_rc pg_open(const q_engine_config *config, q_engine **out, q_err *err)
     q_rc rc = config->id != Q_EN_POSTGRES ? q_err_set(err, Q_E_INTERNAL, "PostgreSQL serves scalars only")
               : !e->uri || !e->worker     ? q_err_set(err, Q_E_ENGINE_REFUSED, "engines.postgres.uri is missing")
                                           : Q_OK;
-    for (size_t i = 0; rc == Q_OK && i < PG_CONNECTIONS; i++)
-        rc = connect_one(e, &e->conns[i], err);
+    if (rc == Q_OK)
+        rc = connect_one(e, &e->conns[0], err);
     if (rc == Q_OK)
         rc = check_server(e, err);
     if (rc == Q_OK)
@@ -130,22 +132,45 @@ static q_rc pg_open(const q_engine_config *config, q_engine **out, q_err *err)
     return Q_OK;
 }
 
+static q_rc set_epoch(q_engine *e, pg_conn *c, uint64_t epoch, q_err *err)
+{
+    char sql[200];
+    if (c->epoch == epoch)
+        return Q_OK;
+    char *name = PQescapeLiteral(c->pg, e->worker, strnlen(e->worker, 20));
+    if (!name)
+        return q_err_set(err, Q_E_ENGINE_DOWN, "postgres: %s", PQerrorMessage(c->pg));
+    snprintf(sql, sizeof sql, "SET application_name = 'quanta:%016llx:%llu:%.*s", (unsigned long long)e->cluster, (unsigned long long)epoch,
+             (int)strlen(name) - 1, name + 1);
+    PQfreemem(name);
+    if (simple(c->pg, sql, err) != Q_OK)
+        return Q_IN_DOUBT; /* the session must be opened again */
+    c->epoch = epoch;
+    return Q_OK;
+}
+
 q_rc pg_set_epoch(q_engine *e, uint64_t epoch, q_err *err)
 {
-    for (size_t i = 0; i < PG_CONNECTIONS; i++) {
-        char sql[200];
-        if (e->conns[i].epoch == epoch)
+    q_rc rc = Q_OK;
+    for (size_t i = 0; rc == Q_OK && i < PG_CONNECTIONS && e->conns[i].pg; i++)
+        rc = set_epoch(e, &e->conns[i], epoch, err);
+    return rc;
+}
+
+q_rc pg_widen(q_engine *e, size_t n, q_err *err)
+{
+    for (size_t i = 1; i < n && i < PG_CONNECTIONS; i++) {
+        pg_conn *c = &e->conns[i];
+        if (c->pg)
             continue;
-        char *name = PQescapeLiteral(e->conns[i].pg, e->worker, strnlen(e->worker, 20));
-        if (!name)
-            return q_err_set(err, Q_E_ENGINE_DOWN, "postgres: %s", PQerrorMessage(e->conns[i].pg));
-        snprintf(sql, sizeof sql, "SET application_name = 'quanta:%016llx:%llu:%.*s", (unsigned long long)e->cluster,
-                 (unsigned long long)epoch, (int)strlen(name) - 1, name + 1);
-        PQfreemem(name);
-        q_rc rc = simple(e->conns[i].pg, sql, err);
-        if (rc != Q_OK)
-            return Q_IN_DOUBT; /* the session must be opened again */
-        e->conns[i].epoch = epoch;
+        q_rc rc = connect_one(e, c, err);
+        if (rc == Q_OK)
+            rc = set_epoch(e, c, e->conns[0].epoch, err);
+        if (rc != Q_OK) { /* nothing was sent yet; what is open stays */
+            PQfinish(c->pg);
+            *c = (pg_conn){ 0 };
+            return rc == Q_FAIL ? Q_RETRY : rc;
+        }
     }
     return Q_OK;
 }

@@ -16,8 +16,11 @@ typedef struct writer {
     pg_stmt *stmts;
     uint32_t count, cap;
     uint32_t *items;  /* which item a statement is about; UINT32_MAX: none */
+    uint64_t life;    /* of the tables that the next statements name */
     bool failed;
 } writer;
+
+enum { FIXED_TABLES = 1 }; /* the life of our own tables, and of the server's */
 
 typedef struct bindings { const char *at[PG_MAX_PARAMS]; int count; } bindings;
 
@@ -50,7 +53,7 @@ static void add(writer *w, q_slice sql, const bindings *p, uint32_t item)
         return;
     }
     w->items[w->count] = item;
-    w->stmts[w->count++] = (pg_stmt){ sql.ptr, p ? p->count : 0, copy };
+    w->stmts[w->count++] = (pg_stmt){ sql.ptr, p ? p->count : 0, copy, p ? w->life : 0 };
 }
 
 static q_slice finish(q_arena *arena, q_buf *sql)
@@ -172,6 +175,7 @@ static void add_prepare_item(writer *w, const q_writes *all, uint32_t index, uin
 {
     const q_item *item = &all->items[index];
     target t = target_of(w->arena, all, item, seq);
+    w->life = FIXED_TABLES + 1 + item->incarnation;
     if (item->count + 8 > PG_MAX_PARAMS) {
         w->failed = true;
         return;
@@ -223,6 +227,7 @@ static void add_redo_item(writer *w, const q_writes *all, uint32_t index, uint64
 static void add_guards(writer *w, const q_writes *all, uint64_t epoch)
 {
     bindings p = { { pg_number(w->arena, epoch) }, 1 };
+    w->life = FIXED_TABLES;
     add(w, Q_SLICE_LIT("SELECT 1 / (epoch <= $1::bigint)::int FROM \"_quanta\".engine"), &p, UINT32_MAX);
     for (uint32_t i = 0; i < all->count; i++) {
         bool seen = false;
@@ -258,7 +263,7 @@ static q_rc stored_of(q_engine *e, q_arena *arena, const q_writes *all, const q_
 {
     target t = target_of(arena, all, item, 0);
     const char *params[] = { t.id };
-    pg_stmt stmt = { q_arena_printf(arena, "SELECT _q_seq, _q_birth, _q_dead FROM %s WHERE id = $1%s", t.table, t.cast).ptr, 1, params };
+    pg_stmt stmt = { q_arena_printf(arena, "SELECT _q_seq, _q_birth, _q_dead FROM %s WHERE id = $1%s", t.table, t.cast).ptr, 1, params, 0 };
     PGresult *r = NULL;
     q_rc rc = pg_query(e, &stmt, &r, err);
     *out = (q_stored){ 0 };
@@ -354,17 +359,12 @@ static bool types_fit(const q_writes *all, q_vote *vote)
     return true;
 }
 
-static q_rc already_prepared(q_engine *e, q_arena *arena, const q_txn_work *txns, size_t n, bool *yes, q_err *err)
+/* Fails when the seq is prepared already, in whatever epoch: looked up in the same round trip, before anything waits for its locks. */
+static void add_not_prepared(writer *w, const q_engine *e, uint64_t seq)
 {
-    uint64_t *epochs, *seqs;
-    size_t count;
-    q_rc rc = pg_list_prepared(e, arena, &epochs, &seqs, &count, err);
-    for (size_t i = 0; rc == Q_OK && i < n; i++) {
-        yes[i] = false;
-        for (size_t k = 0; k < count && !yes[i]; k++)
-            yes[i] = seqs[k] == txns[i].seq;
-    }
-    return rc == Q_FAIL ? Q_RETRY : rc;
+    bindings p = { { q_arena_printf(w->arena, "quanta:%016llx:%%:%llu", (unsigned long long)e->cluster, (unsigned long long)seq).ptr }, 1 };
+    w->life = FIXED_TABLES;
+    add(w, Q_SLICE_LIT("SELECT 1 / (count(*) = 0)::int FROM pg_prepared_xact() WHERE gid LIKE $1::text"), &p, UINT32_MAX);
 }
 
 q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *txns, size_t n, q_vote *votes, q_err *err)
@@ -373,22 +373,17 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
     writer *writers = Q_NEW_ARRAY(arena, writer, n);
     pg_unit *units = Q_NEW_ARRAY(arena, pg_unit, n);
     size_t *unit_of = Q_NEW_ARRAY(arena, size_t, n), count = 0;
-    bool *prepared = Q_NEW_ARRAY(arena, bool, n);
-    if (!all || !writers || !units || !unit_of || !prepared) {
+    if (!all || !writers || !units || !unit_of) {
         q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
         return Q_RETRY;
     }
     q_rc rc = pg_set_epoch(e, epoch, err);
-    if (rc == Q_OK)
-        rc = already_prepared(e, arena, txns, n, prepared, err);
     if (rc != Q_OK)
         return rc;
     for (size_t i = 0; i < n; i++) {
         votes[i] = (q_vote){ .seq = txns[i].seq };
         unit_of[i] = SIZE_MAX;
         q_err bad = Q_ERR_INIT;
-        if (prepared[i])
-            continue;
         if (q_writes_decode(arena, txns[i].writes, &all[i], &bad) != Q_OK) {
             votes[i].no = Q_NO_REFUSED;
             votes[i].text = q_arena_copy(arena, q_slice_cstr(bad.message));
@@ -404,8 +399,8 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
             continue;
         writer *w = &writers[i];
         w->arena = arena;
-        add(w, Q_SLICE_LIT("ROLLBACK"), NULL, UINT32_MAX);
         add(w, Q_SLICE_LIT("BEGIN"), NULL, UINT32_MAX);
+        add_not_prepared(w, e, txns[i].seq);
         add_guards(w, &all[i], epoch);
         for (uint32_t k = 0; k < all[i].count; k++)
             add_prepare_item(w, &all[i], k, txns[i].seq);
@@ -418,20 +413,10 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
         unit_of[i] = count;
         units[count++] = (pg_unit){ .count = w->count, .stmts = w->stmts };
     }
-    rc = pg_run(e, arena, units, count, true, err);
-    bool failed = false;
-    for (size_t i = 0; rc == Q_OK && i < n; i++)
-        failed = failed || (unit_of[i] != SIZE_MAX && !units[unit_of[i]].ok);
-    if (failed) { /* connections may be inside a failed transaction */
-        pg_stmt undo = { "ROLLBACK", 0, NULL };
-        pg_unit clean[PG_CONNECTIONS];
-        for (size_t i = 0; i < PG_CONNECTIONS; i++)
-            clean[i] = (pg_unit){ .count = 1, .stmts = &undo };
-        rc = pg_run(e, arena, clean, PG_CONNECTIONS, true, err);
-    }
+    rc = pg_run_transactions(e, arena, units, count, err);
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         pg_unit *u = unit_of[i] == SIZE_MAX ? NULL : &units[unit_of[i]];
-        if (!u || u->ok)
+        if (!u || u->ok || (u->failed == 1 && !strcmp(u->sqlstate, "22012"))) /* prepared before: YES */
             continue;
         if (u->failed == 2 && !strcmp(u->sqlstate, "22012"))
             return q_err_set(err, Q_E_ENGINE_REFUSED, "postgres remembers a higher epoch than %llu", (unsigned long long)epoch);
@@ -492,7 +477,7 @@ static q_rc redo(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *
     /* An older incarnation, or a record dropped since: nothing to write any more. */
     bool older = !strcmp(unit.sqlstate, "22012") && w.items[unit.failed] != UINT32_MAX;
     bool fenced = !strcmp(unit.sqlstate, "22012") && !older;
-    pg_stmt undo = { "ROLLBACK", 0, NULL };
+    pg_stmt undo = { "ROLLBACK", 0, NULL, 0 };
     pg_unit clean = { .count = 1, .stmts = &undo };
     rc = pg_run(e, arena, &clean, 1, false, err);
     if (rc != Q_OK)
@@ -510,7 +495,7 @@ static q_rc commit_older(q_engine *e, q_arena *arena, const q_txn_work *txn, con
     for (size_t i = 0; i < n && !*done; i++) {
         if (seqs[i] != txn->seq)
             continue;
-        pg_stmt stmt = { q_arena_printf(arena, "COMMIT PREPARED '%s'", pg_gid(e, arena, epochs[i], seqs[i])).ptr, 0, NULL };
+        pg_stmt stmt = { q_arena_printf(arena, "COMMIT PREPARED '%s'", pg_gid(e, arena, epochs[i], seqs[i])).ptr, 0, NULL, 0 };
         pg_unit unit = { .count = 1, .stmts = &stmt };
         q_rc rc = pg_run(e, arena, &unit, 1, false, err);
         if (rc != Q_OK)
@@ -526,7 +511,7 @@ static q_rc store_marks(q_engine *e, q_arena *arena, uint64_t high, uint64_t bel
 {
     bindings p = { { pg_number(arena, high), pg_number(arena, below) }, 2 };
     pg_stmt stmt = { "UPDATE \"_quanta\".engine SET applied_high = greatest(applied_high, $1::bigint), applied_below = greatest(applied_below, $2::bigint)",
-                     2, p.at };
+                     2, p.at, FIXED_TABLES };
     pg_unit unit = { .count = 1, .stmts = &stmt };
     q_rc rc = pg_run(e, arena, &unit, 1, false, err);
     return rc == Q_OK && !unit.ok ? failed_unit(&unit, err) : rc;
