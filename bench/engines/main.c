@@ -1,6 +1,6 @@
 /* engines - transactions over two and over four real engines through a real Kafka, beside the same rows written directly and untransacted by as
  * many client threads, in one run. Against a running system: bench/engines/run starts one.
- * Usage: engines [--seconds S] [--only two|four] [--levels 1,8,64,256]; where things are: QUANTA_TEST_KAFKA, _PG, _MONGO, _NEO4J, _INFLUX. */
+ * Usage: engines [--seconds S] [--only two|four] [--levels 1,8,64,256] [--direct no]; where things are: QUANTA_TEST_KAFKA, _PG, _MONGO, _NEO4J, _INFLUX. */
 #include "bench/engines/load.h"
 
 #include <stdio.h>
@@ -27,16 +27,16 @@ void bench_summary(double *ms, size_t n, double seconds, figures *out)
     }
 }
 
-static bool measure(const places *p, bool four, size_t at_once, double seconds, long salt)
+static bool measure(const places *p, bool four, size_t at_once, double seconds, long salt, bool beside)
 {
     char mark[64];
-    figures ours, direct;
+    figures ours, direct = { 0 };
     snprintf(mark, sizeof mark, "d%ld-%d-%zu-", salt, four ? 4 : 2, at_once);
-    bool ok = bench_direct(p, four, at_once, seconds, mark, &direct);
+    bool ok = !beside || bench_direct(p, four, at_once, seconds, mark, &direct);
     mark[0] = 'q';
     ok = bench_through(p, four, at_once, seconds, mark, &ours) && ok;
     printf("%-5s %9zu %11.0f %9.2f %9.2f %11.0f %9.2f %9.2f %8.2f\n", four ? "four" : "two", at_once, ours.per_second, ours.p50_ms, ours.p99_ms,
-           direct.per_second, direct.p50_ms, direct.p99_ms, ours.per_second / direct.per_second);
+           direct.per_second, direct.p50_ms, direct.p99_ms, beside ? ours.per_second / direct.per_second : 0.0);
     fflush(stdout);
     return ok;
 }
@@ -53,6 +53,7 @@ static const char *required(const char *name)
 int main(int argc, char **argv)
 {
     double seconds = 5;
+    bool beside = true;
     const char *only = "", *levels = "1,8,64,256";
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--seconds"))
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
             only = argv[i + 1];
         else if (!strcmp(argv[i], "--levels"))
             levels = argv[i + 1];
+        else if (!strcmp(argv[i], "--direct"))
+            beside = strcmp(argv[i + 1], "no") != 0;
     }
     places p = { required("QUANTA_TEST_KAFKA"), required("QUANTA_TEST_PG"), required("QUANTA_TEST_MONGO"), required("QUANTA_TEST_NEO4J"),
                  required("QUANTA_TEST_INFLUX") };
@@ -79,7 +82,7 @@ int main(int argc, char **argv)
     for (int four = 0; four < 2; four++)
         for (const char *at = levels; *only == 0 || !strcmp(only, four ? "four" : "two"); at = strchr(at, ',') + 1) {
             size_t level = strtoul(at, NULL, 10);
-            ok = level && level <= MAX_AT_ONCE && measure(&p, four, level, seconds, salt) && ok;
+            ok = level && level <= MAX_AT_ONCE && measure(&p, four, level, seconds, salt, beside) && ok;
             if (!strchr(at, ','))
                 break;
         }
