@@ -67,6 +67,11 @@ void q_client_interrupt(q_client *c)
     wake(c);
 }
 
+void q_client_go_on(q_client *c)
+{
+    atomic_store(&c->interrupted, false);
+}
+
 /* ---- results ---- */
 
 /* Rows of a further part go to the same statement's entry. */
@@ -424,8 +429,11 @@ q_rc q_client_run(q_client *c, const q_client_request *r, json_t **result, q_err
     int timeout_ms = r->timeout_ms ? r->timeout_ms : Q_CLIENT_TIMEOUT_MS;
     uint64_t token;
     char id[MAX_ID];
-    atomic_store(&c->interrupted, false);
     q_rc rc = Q_OK;
+    if (atomic_exchange(&c->interrupted, false)) {
+        q_err_set(err, Q_E_INTERNAL, "interrupted: nothing was sent");
+        return Q_RETRY;
+    }
     if (!c->source || atomic_load(&c->lost) || q_place_moved(&c->place))
         rc = follow(c, err);
     if (rc == Q_OK && (!c->source || (now_ms() - c->heard_ms > SILENT_MS && !q_place_listens(&c->place))))

@@ -39,5 +39,7 @@ size_t q_client_waiting(const q_client *c);
 
 /* Ends the wait that is going on, or the next one. Safe in a signal handler, from any thread. */
 void q_client_interrupt(q_client *c);
+/* The next wait isn't ended by an interrupt that came before this call. */
+void q_client_go_on(q_client *c);
 
 #endif

@@ -226,6 +226,7 @@ q_line *q_line_open(const char *history_path, const volatile sig_atomic_t *inter
     el_set(l->el, EL_EDITOR, "emacs");
     el_set(l->el, EL_SIGNAL, 1); /* the window's size, stop and continue; others restore the terminal and go on to our handlers */
     el_set(l->el, EL_ADDFN, "quanta-complete", "complete the word", complete);
+    el_set(l->el, EL_SETTY, "-x", "-icanon", NULL); /* what is typed while a statement runs reaches the editor as it is, a Ctrl-D too */
     el_set(l->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     open_history(l, history_path);
     el_source(l->el, NULL); /* ~/.editrc */

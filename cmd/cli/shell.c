@@ -81,19 +81,20 @@ static int as_exec(const options *o)
 
 /* ---- Ctrl-C: what is typed goes, or the waiting for a statement ends; the shell stays ---- */
 
-static q_client *volatile running;
+static q_client *volatile client; /* of the shell: whatever it waits for is interrupted, and what was typed and is about to be sent */
 static volatile sig_atomic_t interrupts;
 
 static void on_interrupt(int sig)
 {
     (void)sig;
     interrupts = interrupts < 1000000 ? interrupts + 1 : 0;
-    if (running)
-        q_client_interrupt(running);
+    if (client)
+        q_client_interrupt(client);
 }
 
-static void catch_interrupts(void)
+static void catch_interrupts(q_client *c)
 {
+    client = c;
     struct sigaction a = { .sa_handler = on_interrupt };
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
@@ -144,9 +145,7 @@ bool q_shell_run(q_shell *s, const char *name, q_slice text, size_t from, size_t
     s->run.name = name;
     s->run.format = s->expanded && s->format == Q_FORMAT_TABLE ? Q_FORMAT_EXPANDED : s->format;
     s->run.defined = false;
-    running = s->run.client;
     int status = name ? q_run_script(&s->run, text) : q_run_transaction(&s->run, text, from, to);
-    running = NULL;
     if (s->run.defined)
         q_names_forget(s->names);
     fflush(stdout);
@@ -229,6 +228,7 @@ static void talk(q_shell *s)
         char prompt[Q_MAX_NAME_BYTES + 8];
         q_slice line;
         make_prompt(s, prompt, sizeof prompt);
+        q_client_go_on(s->run.client); /* here, not when a statement is sent: a Ctrl-C right behind Enter is meant for it */
         switch (q_line_read(s->line, prompt, &line)) {
         case Q_LINE_TEXT: take_line(s, line); break;
         case Q_LINE_CLEARED: fputs("^C\n", stdout); q_buf_clear(&s->text); break;
@@ -257,7 +257,7 @@ int q_cmd_shell(int argc, char **argv)
     s.names = q_names_new();
     s.line = s.names ? q_line_open(has_home ? history : NULL, &interrupts, complete, &s) : NULL;
     if (s.line) {
-        catch_interrupts();
+        catch_interrupts(s.run.client);
         banner(&s);
         talk(&s);
         status = Q_EXIT_COMMITTED;
@@ -268,6 +268,7 @@ int q_cmd_shell(int argc, char **argv)
     q_line_close(s.line);
     q_names_free(s.names);
     q_buf_free(&s.text);
+    client = NULL;
     q_client_close(s.run.client);
     return status;
 }

@@ -143,14 +143,13 @@ class Terminal:
 
     def raw(self):
         """The next key goes to the line editor, not to the kernel's echo."""
-        return not termios.tcgetattr(self.master)[3] & termios.ICANON
+        return not termios.tcgetattr(self.master)[3] & termios.ECHO
 
     def last(self, line):
         self.wait(f"last line {line!r}", lambda text: self.cursor_line() == line.rstrip() and self.raw())
 
     def ready(self):
         self.wait("an empty prompt", lambda text: self.cursor_line().endswith(">") and self.raw())
-
 
     def type(self, text):
         os.write(self.master, text.encode())

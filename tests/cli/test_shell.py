@@ -53,9 +53,8 @@ def test_a_statement_over_several_lines_runs_when_it_is_whole(s):
     t.last("shop*>")
     t.type("ROLLBACK;\r")
     t.sees("ROLLED BACK")
-    t.type("SELECT count(*) FROM zones; SELECT count(*) FROM drivers;\r")
-    t.last("shop>")
-    leave(t)
+    t.type("SELECT count(*) FROM zones; SELECT count(*) FROM drivers;\r\x04")  # typed ahead
+    equal(t.ends(), 0)
 
 
 def test_an_error_is_shown_with_its_line_and_a_caret(s):
@@ -173,8 +172,9 @@ def test_ctrl_c_clears_and_ctrl_d_leaves(s):
     t.last("shop->")
     t.type("of it\x03")
     t.last("shop>")
-    t.type("\x03\x03")
-    t.last("shop>")
+    for n in (2, 3):
+        t.type("\x03")
+        t.wait("another ^C", lambda text: text.count("^C") == n and t.cursor_line() == "shop>" and t.raw())
     t.type("SELECT id FROM orders;\r")
     t.sees("(1 row)")
     leave(t)
@@ -280,13 +280,14 @@ def test_ctrl_c_ends_the_waiting_for_a_statement(s):
     t = shell(s, "-b", "shop")
     t.type("SELECT id FROM orders;\r")
     t.sees("(1 row)")
+    t.ready()
     s.dev.send_signal(signal.SIGSTOP)
     try:
         t.clear()
         t.type("SELECT id FROM orders;\r")
         t.wait("the statement to be under way", lambda text: not t.raw())
         t.type("\x03")
-        t.sees("IN_DOUBT: interrupted")
+        t.sees("interrupted")
         t.last("shop>")
     finally:
         s.dev.send_signal(signal.SIGCONT)

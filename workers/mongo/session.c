@@ -10,6 +10,15 @@
 
 enum { FEW_NAMES = 64, COUNT_EVERY = 1024 };
 
+/* The driver counts in shared memory, one file in /dev/shm per process, which a killed one leaves behind; and the next process with that number
+ * warns on stderr when it can't make its own. The driver sets itself up in its library's constructor: only what stands in
+ * .preinit_array runs before that. http://mongoc.org/libmongoc/1.23.1/mongoc-stat.html */
+static void count_in_private_memory(void)
+{
+    setenv("MONGOC_DISABLE_SHM", "1", 1);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = count_in_private_memory;
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void init(void)
 {
