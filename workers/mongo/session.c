@@ -7,23 +7,31 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { FEW_NAMES = 64, COUNT_EVERY = 1024 };
 
-/* The driver counts in shared memory, one file in /dev/shm per process, which a killed one leaves behind; and the next process with that number
- * warns on stderr when it can't make its own. The driver sets itself up in its library's constructor: only what stands in
- * .preinit_array runs before that. http://mongoc.org/libmongoc/1.23.1/mongoc-stat.html */
-static void count_in_private_memory(void)
+/* The driver sets itself up in its library's constructor: it makes a file of counters in /dev/shm, which a killed process leaves behind, and warns
+ * on stderr when one with its number is there. What stands in .preinit_array runs before libraries' constructors, ours after them:
+ * nothing is said, and the file has no name any more (http://mongoc.org/libmongoc/1.23.1/mongoc-stat.html is all that it serves). */
+static void say_nothing(void)
 {
-    setenv("MONGOC_DISABLE_SHM", "1", 1);
+    mongoc_log_set_handler(NULL, NULL); /* what goes wrong comes back as an error */
 }
-__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = count_in_private_memory;
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = say_nothing;
+
+__attribute__((constructor)) static void leave_no_file(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/mongoc-%d", (int)getpid());
+    shm_unlink(name);
+}
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void init(void)
 {
     mongoc_init();
-    mongoc_log_set_handler(NULL, NULL); /* what goes wrong comes back as an error */
 }
 
 /* Codes: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml. */
