@@ -53,6 +53,20 @@ static void copy_error(q_txn *t, const q_err *err)
         t->error.hint[0] = '\0';
 }
 
+/* Each denial is told to whoever reads the log, also where the answer only says "unknown". */
+static void audit_denial(q_core *c, const q_txn *t)
+{
+    bool nobody = t->error.code == Q_E_UNAUTHENTICATED, forbidden = t->error.code == Q_E_FORBIDDEN;
+    if (!nobody && !forbidden && !(t->script && t->script->denied))
+        return;
+    q_slice record = t->script ? t->script->denied_record : Q_SLICE_NONE, attr = t->script ? t->script->denied_attr : Q_SLICE_NONE;
+    c->stats.denied += !nobody;
+    c->stats.unauthenticated += nobody;
+    q_effects_log(c->fx, "audit: denied %s principal=%.*s bucket=%.*s record=%.*s attribute=%.*s statement=%u request_id=%.*s: %s", q_code_name(t->error.code),
+                  Q_SLICE_FMT(t->in.principal), Q_SLICE_FMT(t->in.bucket), Q_SLICE_FMT(record), Q_SLICE_FMT(attr), t->error.statement,
+                  Q_SLICE_FMT(t->in.request_id), t->error.message);
+}
+
 void q_core_set_error(q_txn *t, const q_err *err)
 {
     copy_error(t, err);
@@ -63,6 +77,8 @@ void q_core_set_error(q_txn *t, const q_err *err)
 void q_core_fail_txn(q_core *c, q_txn *t, const q_err *err)
 {
     q_core_set_error(t, err);
+    if (t->error.code == Q_E_FORBIDDEN)
+        audit_denial(c, t);
     q_core_fire(c, t, t->read_only ? Q_TPE_GIVE_UP : Q_TPE_ABORT, 0);
 }
 
@@ -70,6 +86,7 @@ void q_core_refuse(q_core *c, q_txn *t, const q_err *err)
 {
     copy_error(t, err);
     t->status = "rejected";
+    audit_denial(c, t);
     t->out = (q_exec_outcome){ 0 };
     q_core_fire(c, t, Q_TPE_REFUSED, 0);
 }
@@ -95,7 +112,7 @@ static q_rc parse_and_plan(q_core *c, q_txn *t, q_err *err)
         return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory for a plan.");
     q_rc rc = q_ql_parse(t->plan_arena, t->text, &t->script, err);
     if (rc == Q_OK)
-        rc = q_ql_check(t->plan_arena, t->script, t->catalog, t->in.bucket, t->in.params, t->in.param_count, err);
+        rc = q_ql_check_for(t->plan_arena, t->script, t->catalog, t->in.bucket, t->in.params, t->in.param_count, &t->in.who, err);
     if (rc != Q_OK)
         return rc;
     t->bucket = q_catalog_bucket(t->catalog, t->script->bucket);
@@ -353,6 +370,8 @@ void q_core_admit(q_core *c, const q_request *r)
     t->offset = r->offset;
     t->answer.position = position;
     t->deadline_us = c->mono_us + (int64_t)c->config.default_timeout_ms * 1000;
+    c->rules.catalog = c->catalog;
+    c->rules.now_us = c->now_us;
     rc = q_request_read(t->arena, &c->rules, r, &t->in, &err);
     t->bucket_name = t->in.bucket;
     t->reply_type = q_content_type(t->in.msgpack);

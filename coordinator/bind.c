@@ -6,6 +6,19 @@
 
 #include "coordinator/aggregate.h"
 
+/* Is the record there, for this principal? What can't be evaluated hides it. */
+static bool is_there(const q_ctx *c, const q_xnode *n, q_xrow *row)
+{
+    if (!row || !q_xrow_exists(row))
+        return false;
+    if (!n->condition)
+        return true;
+    q_err ignored = Q_ERR_INIT;
+    q_truth t = Q_FALSE;
+    c->judge->base = row;
+    return q_eval_truth(&c->judge->env, n->condition, &t, &ignored) == Q_OK && t == Q_TRUE;
+}
+
 /* The record at a node under the bound combination; NULL when there is none. */
 static q_xrow *row_at(const q_ctx *c, uint32_t node)
 {
@@ -21,7 +34,7 @@ static q_xrow *row_at(const q_ctx *c, uint32_t node)
     if (!ids || ids->type != Q_T_RELATION || ids->rel.count == 0)
         return NULL;
     q_xrow *row = q_overlay_find(n->type, &ids->rel.items[0]);
-    return row && q_xrow_exists(row) ? row : NULL;
+    return is_there(c, n, row) ? row : NULL;
 }
 
 static uint32_t node_of(const q_xplan *plan, const q_expr *e)
@@ -75,7 +88,39 @@ q_ctx *q_ctx_new(q_exec *x, const q_xplan *plan, bool strict)
     }
     if (plan->many_count)
         c->env.bind = q_ctx_bind;
+    if (plan->has_conditions) {
+        c->judge = Q_NEW(x->arena, q_ctx);
+        if (!c->judge)
+            return NULL;
+        c->judge->env = (q_env){ .arena = x->arena, .work_left = &x->work_left, .leaf = leaf };
+        c->judge->x = x;
+        c->judge->plan = plan;
+    }
     return c;
+}
+
+q_rc q_ctx_after(q_ctx *c, q_xrow *row, q_pos pos, q_err *err)
+{
+    const q_stmt *s = c->plan->stmt;
+    q_truth t = Q_FALSE;
+    if (!s->after)
+        return Q_OK;
+    q_xrow *base = c->base;
+    bool strict = c->env.strict;
+    q_err why = Q_ERR_INIT;
+    c->base = row;
+    c->env.strict = false;
+    q_rc rc = q_eval_truth(&c->env, s->after, &t, &why);
+    c->base = base;
+    c->env.strict = strict;
+    if (rc == Q_OK && t == Q_TRUE)
+        return Q_OK;
+    if (rc != Q_OK && why.code == Q_E_LIMIT_MEMORY)
+        return q_exec_no_memory(err);
+    q_err_set(err, Q_E_FORBIDDEN, "The row isn't one that a role of yours may write to %.*s.", Q_SLICE_FMT(s->record->name));
+    err->line = pos.line;
+    err->column = pos.column;
+    return Q_FAIL;
 }
 
 const q_xmany *q_ctx_many(const q_ctx *c, const q_expr *e)
@@ -97,7 +142,7 @@ static bool next_record(q_ctx *c, uint32_t node)
         return false;
     while (c->place[node] < ids->rel.count) {
         q_xrow *row = q_overlay_find(n->type, &ids->rel.items[c->place[node]++]);
-        if (row && q_xrow_exists(row)) {
+        if (is_there(c, n, row)) {
             c->bound[node] = row;
             return true;
         }

@@ -5,13 +5,20 @@
 #ifndef Q_COORDINATOR_CORE_H
 #define Q_COORDINATOR_CORE_H
 
+#include "quantaql/rights.h"
 #include "wal/replay.h"
 
 typedef struct q_core q_core;
 
-/* Who asks? `credentials` is the authorization header's value, empty when there is none; *principal is printable, at most 128 bytes, and lives in
- * `arena` or longer. Q_FAIL with UNAUTHENTICATED. Called on the core's thread, once per request; pure: keys were loaded before. */
-typedef q_rc (*q_authenticate)(void *ctx, q_arena *arena, q_slice credentials, q_slice *principal, q_err *err);
+typedef struct q_asking {    /* borrowed for the call */
+    q_slice credentials;     /* the authorization header's value, empty when there is none */
+    const q_catalog *catalog;/* with the buckets' API keys, as far as they are durable */
+    int64_t now_us;          /* wall clock */
+} q_asking;
+
+/* Who asks, and in which roles? *out lives in `arena` or longer. Q_FAIL with UNAUTHENTICATED. Called on the core's thread, once per request;
+ * pure: keys were loaded before. */
+typedef q_rc (*q_authenticate)(void *ctx, q_arena *arena, const q_asking *asking, q_principal *out, q_err *err);
 
 typedef struct q_core_config {
     uint64_t cluster;               /* from the log */
@@ -41,7 +48,7 @@ typedef struct q_core_config {
     bool purge;                     /* at all */
     uint64_t txn_max_bytes;         /* memory of one transaction (64 MiB) */
     uint32_t seq_block;             /* seqs reserved at once (1 << 20) */
-    q_authenticate authenticate;    /* NULL: every principal is "anonymous" */
+    q_authenticate authenticate;    /* NULL: everybody is "anonymous" and may do everything */
     void *auth_ctx;
     int64_t (*stopwatch_ns)(void);  /* only for timings_ms in results, decides nothing; NULL: times within one step are 0 */
 } q_core_config;
@@ -180,6 +187,8 @@ typedef struct q_core_stats {
     uint64_t groups, group_records, lock_waits;
     uint64_t archived_lsn;             /* records below it are in segments, as far as this life knows */
     uint64_t resolved;                 /* by operators */
+    uint64_t denied, unauthenticated;  /* requests refused for want of a privilege; of valid credentials */
+    uint64_t grants_changed;           /* statements that changed roles, grants or keys */
     uint64_t epoch, next_seq;
     uint32_t engines_ready;            /* mask: told the epoch and answering */
     const char *engine_state[Q_EN_COUNT]; /* "ready", "not answering", "needs replay", "another cluster's", "not configured"; static */

@@ -1,13 +1,7 @@
-/* ddl.c - CREATE, ALTER and DROP as writes to the engines; SHOW, which reads the catalog only. */
+/* ddl.c - CREATE, ALTER and DROP as writes to the engines. */
 #include <assert.h>
 
 #include "coordinator/exec_run.h"
-
-static q_step_rc no_memory(q_err *err)
-{
-    (void)q_exec_no_memory(err);
-    return Q_STEP_FAIL;
-}
 
 static const char *kind_name(q_ddl_kind k)
 {
@@ -16,6 +10,13 @@ static const char *kind_name(q_ddl_kind k)
     case Q_DDL_DROP_BUCKET: return "drop_bucket";
     case Q_DDL_CREATE_RECORD: return "create_record";
     case Q_DDL_ALTER_RECORD: return "alter_record";
+    case Q_DDL_CREATE_ROLE: return "create_role";
+    case Q_DDL_DROP_ROLE: return "drop_role";
+    case Q_DDL_GRANT: return "grant";
+    case Q_DDL_REVOKE: return "revoke";
+    case Q_DDL_CREATE_KEY: return "create_key";
+    case Q_DDL_ALTER_KEY: return "alter_key";
+    case Q_DDL_DROP_KEY: return "drop_key";
     case Q_DDL_DROP_RECORD: break;
     }
     return "drop_record";
@@ -52,6 +53,8 @@ static uint32_t engines_of(const q_bucket *b, const q_record *rec, const q_ddl *
 
 q_rc q_ddl_build(q_exec *x, q_exec_outcome *out, q_err *err)
 {
+    if (q_ddl_is_access(x->plans[0].stmt->ddl.kind))
+        return Q_OK; /* the catalog's alone */
     q_ddl complete, *d = &complete;
     q_rc rc = q_ddl_complete(x->arena, x->planner.catalog, &x->plans[0].stmt->ddl, &complete, err);
     if (rc != Q_OK)
@@ -74,103 +77,4 @@ q_rc q_ddl_build(q_exec *x, q_exec_outcome *out, q_err *err)
         if (out->participants & Q_EN_BIT(e))
             out->writes[e] = s;
     return Q_OK;
-}
-
-/* ---- SHOW ---------------------------------------------------------------------------------------------------------------- */
-
-typedef struct shown { const char *name, *type; } shown;
-
-static const shown BUCKETS[] = { { "bucket", "string" }, { "records", "int" }, { NULL, NULL } };
-static const shown RECORDS[] = { { "record", "string" }, { "version", "int" }, { "attributes", "int" }, { NULL, NULL } };
-static const shown RECORD[] = { { "attribute", "string" }, { "type", "string" }, { "datatype", "string" }, { "target", "string" },
-                                { "cardinality", "string" }, { "unit", "string" }, { "required", "bool" }, { "unique", "bool" },
-                                { NULL, NULL } };
-
-static q_slice shown_columns(q_exec *x, const shown *columns)
-{
-    yajl_gen g = q_json_begin(x->json);
-    yajl_gen_array_open(g);
-    for (const shown *c = columns; c->name; c++) {
-        yajl_gen_map_open(g);
-        q_json_key(g, "name");
-        q_json_key(g, c->name);
-        q_json_key(g, "type");
-        q_json_key(g, c->type);
-        yajl_gen_map_close(g);
-    }
-    yajl_gen_array_close(g);
-    return q_json_take(x->json);
-}
-
-static void str_or_null(yajl_gen g, q_slice s)
-{
-    if (s.len)
-        q_json_str(g, s);
-    else
-        yajl_gen_null(g);
-}
-
-static void attr_row(yajl_gen g, const q_attr *a)
-{
-    q_json_str(g, a->name);
-    q_json_key(g, q_kind_name(a->kind));
-    str_or_null(g, a->kind == Q_K_SCALAR || a->kind == Q_K_METRIC ? q_slice_cstr(q_type_name(a->datatype)) : Q_SLICE_NONE);
-    str_or_null(g, a->target);
-    str_or_null(g, a->kind == Q_K_RELATION ? q_slice_cstr(a->many ? "many" : "one") : Q_SLICE_NONE);
-    str_or_null(g, a->unit);
-    yajl_gen_bool(g, a->required);
-    yajl_gen_bool(g, a->unique);
-}
-
-static void record_row(yajl_gen g, const q_record *r)
-{
-    q_json_str(g, r->name);
-    yajl_gen_integer(g, r->version);
-    yajl_gen_integer(g, r->count);
-}
-
-static void bucket_row(yajl_gen g, const q_bucket *b)
-{
-    q_json_str(g, b->name);
-    yajl_gen_integer(g, b->count);
-}
-
-typedef enum show_kind { SHOW_BUCKETS, SHOW_RECORDS, SHOW_RECORD } show_kind;
-
-static bool show_row(q_exec *x, q_result *r, show_kind kind, const q_record *rec, size_t i)
-{
-    yajl_gen g = q_json_begin(x->json);
-    yajl_gen_array_open(g);
-    if (kind == SHOW_BUCKETS)
-        bucket_row(g, q_catalog_at(x->planner.catalog, i));
-    else if (kind == SHOW_RECORDS)
-        record_row(g, x->planner.bucket->records[i]);
-    else
-        attr_row(g, &rec->attrs[i]);
-    yajl_gen_array_close(g);
-    return q_result_row(x->arena, r, q_json_end(x->json));
-}
-
-q_step_rc q_show_step(q_exec *x, q_err *err)
-{
-    static const shown *const columns[] = { BUCKETS, RECORDS, RECORD };
-    const q_stmt *s = x->plans[x->at].stmt;
-    q_result *r = &x->results[x->at];
-    const q_bucket *b = x->planner.bucket;
-    show_kind kind = q_slice_eq(s->show, Q_SLICE_LIT("buckets")) ? SHOW_BUCKETS
-                     : q_slice_eq(s->show, Q_SLICE_LIT("records")) ? SHOW_RECORDS : SHOW_RECORD;
-    const q_record *rec = kind == SHOW_RECORD ? (s->record ? s->record : b ? q_bucket_record(b, s->record_name) : NULL) : NULL;
-    if (kind == SHOW_RECORD && !rec) {
-        q_err_set(err, Q_E_UNKNOWN_RECORD, "There is no record %.*s.", Q_SLICE_FMT(s->record_name));
-        return Q_STEP_FAIL;
-    }
-    size_t count = kind == SHOW_BUCKETS ? q_catalog_count(x->planner.catalog) : kind == SHOW_RECORDS ? (b ? b->count : 0) : rec->count;
-    r->kind = "show";
-    r->columns = shown_columns(x, columns[kind]);
-    if (!r->columns.ptr)
-        return no_memory(err);
-    for (size_t i = 0; i < count; i++)
-        if (!show_row(x, r, kind, rec, i))
-            return no_memory(err);
-    return Q_STEP_END;
 }

@@ -199,7 +199,7 @@ static q_rc insert_row(q_exec *x, q_ctx *c, const q_stmt *s, const q_insert_row 
         if (attr->required && (!q_attrset_has(&t->used, i) || q_xrow_value(row, attr)->type == Q_T_NULL))
             return at_pos(required_missing(rec, attr, &id, err), in->pos, err);
     }
-    return Q_OK;
+    return q_ctx_after(c, row, in->pos, err);
 }
 
 q_step_rc q_insert_step(q_exec *x, q_err *err)
@@ -348,6 +348,8 @@ q_step_rc q_update_step(q_exec *x, q_err *err)
         for (uint32_t j = 0; j < set->count; j++)
             if (!q_overlay_set(x->arena, ch->row, set->assigns[j].attr, &ch->values[j]))
                 return no_memory(err);
+        if (q_ctx_after(w->set, ch->row, s->pos, err) != Q_OK)
+            return Q_STEP_FAIL;
     }
     finish(x, "update", w->count);
     return Q_STEP_END;

@@ -88,6 +88,7 @@ typedef struct q_ctx {        /* expressions over a record; see bind.c */
     const q_xmany *many;      /* the expression that is bound */
     const struct q_group *group; /* aggregated: whose values aggregates and leaves have */
     const q_value *subs;      /* ASSERT: values of its subqueries */
+    struct q_ctx *judge;      /* for conditions of permissions at nodes; NULL: the plan has none */
 } q_ctx;
 
 /* Why an item is there: for the error when an engine refuses it. */
@@ -160,6 +161,8 @@ q_step_rc q_source_prefetch(q_exec *x, q_err *err);
 /* bind.c */
 q_ctx *q_ctx_new(q_exec *x, const q_xplan *plan, bool strict);
 static inline void q_ctx_base(q_ctx *c, q_xrow *row) { c->base = row; }
+/* Does a written row satisfy the statement's condition of permissions? Q_FAIL: FORBIDDEN. */
+Q_CHECK q_rc q_ctx_after(q_ctx *c, q_xrow *row, q_pos pos, q_err *err);
 /* Has the expression one value for each combination of ends? */
 const q_xmany *q_ctx_many(const q_ctx *c, const q_expr *e);
 /* Goes through them; the callback of q_env, also for columns and aggregates. Set env.bound while evaluating. */

@@ -92,6 +92,10 @@ q_rc q_core_prepare_ddl(q_core *c, q_txn *t, q_err *err)
     q_rc rc = ddl ? q_catalog_check(c->catalog_next, ddl, err) : Q_END;
     if (rc != Q_OK)
         return rc == Q_END ? Q_OK : rc; /* END: IF [NOT] EXISTS, nothing changes */
+    if (q_ddl_is_access(ddl->kind)) { /* in the catalog only: nothing of it is published or replayed */
+        t->grants_change = true;
+        return q_catalog_apply(c->catalog_next, ddl, t->seq, &t->catalog_after, err);
+    }
     q_buf_clear(&c->scratch2);
     q_ddl_encode(ddl, &c->scratch2);
     t->ddl = q_arena_copy(t->arena, q_buf_slice(&c->scratch2));
@@ -113,6 +117,25 @@ static void catalog_key(q_buf *out, const char *kind, q_slice bucket, const q_re
     }
 }
 
+/* Roles, grants and keys. "x/…" sorts behind "b/…" and "r/…": what it is of is loaded first. */
+static void put_access(q_core *c, q_group *g, const q_bucket *before, const q_bucket *after)
+{
+    const q_acl *old = before ? before->access : NULL, *new = after ? after->access : NULL;
+    q_buf *key = &c->scratch2, *value = &c->scratch;
+    if (old == new)
+        return;
+    catalog_key(key, "x/", (before ? before : after)->name, NULL);
+    if (new) {
+        q_buf_clear(value);
+        q_access_encode(new, after->name, after->incarnation, value);
+        put(c, g, Q_LT_CATALOG, q_buf_slice(key), q_buf_slice(value));
+        return;
+    }
+    q_group_op *o = add_op(c, g, Q_LO_DELETE, Q_LT_CATALOG);
+    if (o)
+        put_key(g, o, q_buf_slice(key));
+}
+
 static void put_catalog(q_core *c, q_group *g, const q_bucket *before, const q_bucket *after)
 {
     q_buf *key = &c->scratch2, *value = &c->scratch;
@@ -130,6 +153,7 @@ static void put_catalog(q_core *c, q_group *g, const q_bucket *before, const q_b
             q_record_encode(after->records[i], value);
             put(c, g, Q_LT_CATALOG, q_buf_slice(key), q_buf_slice(value));
         }
+    put_access(c, g, before, after);
     if (before && !after) {
         catalog_key(key, "b/", before->name, NULL);
         q_group_op *o = add_op(c, g, Q_LO_DELETE, Q_LT_CATALOG);

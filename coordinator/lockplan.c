@@ -289,6 +289,10 @@ static uint32_t engines_of_bucket(const q_bucket *b)
 
 static void lock_ddl(lockbuf *l, const q_planner *p, const q_ddl *ddl)
 {
+    if (q_ddl_is_access(ddl->kind)) { /* everything that began under the old grants has ended; no engine is asked */
+        want_bucket(l, Q_LM_X, Q_EN_BIT(Q_EN_POSTGRES));
+        return;
+    }
     if (ddl->kind == Q_DDL_CREATE_BUCKET || ddl->kind == Q_DDL_DROP_BUCKET) {
         want_bucket(l, Q_LM_X, engines_of_bucket(p->bucket));
         return;

@@ -63,6 +63,30 @@ static void need(q_xnode *n, const q_attr *a)
     q_attrset_add(&n->type->used, a->index);
 }
 
+/* What a condition of permissions reads: the record's own attributes. */
+static void need_all(q_xnode *n, const q_expr *e)
+{
+    if (!e)
+        return;
+    if (e->kind == Q_X_PATH && e->path.attr)
+        need(n, e->path.attr);
+    need_all(n, e->a);
+    need_all(n, e->b);
+    for (uint32_t i = 0; i < e->arg_count; i++)
+        need_all(n, e->args[i]);
+}
+
+static void put_condition(q_xplan *plan, q_xnode *n)
+{
+    const q_stmt *s = plan->stmt;
+    for (uint32_t i = 0; n->type && i < s->via_count; i++)
+        if (s->via[i].record == n->type->rec) {
+            n->condition = s->via[i].condition;
+            n->exists = plan->has_conditions = true;
+            need_all(n, n->condition);
+        }
+}
+
 /* The child of `parent` behind `hop`, made when it is new. UINT32_MAX when out of memory or there are too many. */
 static uint32_t child_node(q_planner *p, q_xplan *plan, uint32_t parent, const q_attr *hop, const q_record *to)
 {
@@ -81,6 +105,7 @@ static uint32_t child_node(q_planner *p, q_xplan *plan, uint32_t parent, const q
         need(up, hop);
     if (n->depth > plan->depth)
         plan->depth = n->depth;
+    put_condition(plan, n);
     return plan->node_count - 1;
 }
 
@@ -256,16 +281,17 @@ static q_rc plan_aggregate_args(q_planner *p, q_xplan *plan, q_err *err)
 
 /* ---- WHERE ------------------------------------------------------------------------------------------------------------- */
 
-static q_rc split_where(q_planner *p, q_xplan *plan, const q_expr *e, q_err *err)
+static q_rc split_where(q_planner *p, q_xplan *plan, const q_expr *e, bool guard, q_err *err)
 {
     if (e->kind == Q_X_BINARY && e->op == Q_OP_AND) {
-        q_rc rc = split_where(p, plan, e->a, err);
-        return rc == Q_OK ? split_where(p, plan, e->b, err) : rc;
+        q_rc rc = split_where(p, plan, e->a, guard, err);
+        return rc == Q_OK ? split_where(p, plan, e->b, guard, err) : rc;
     }
     q_xconj *c = Q_PUSH(p->arena, plan->conjs, plan->conj_count, plan->conj_cap);
     if (!c)
         return q_exec_no_memory(err);
     c->expr = e;
+    c->guard = guard;
     return plan_truth(p, plan, e, false, c, err);
 }
 
@@ -339,7 +365,9 @@ static q_rc plan_base(q_planner *p, q_xplan *plan, q_err *err)
         return q_exec_no_memory(err);
     base->type = plan->type;
     base->exists = true;
-    q_rc rc = s->where ? split_where(p, plan, s->where, err) : Q_OK;
+    q_rc rc = s->guard ? split_where(p, plan, s->guard, true, err) : Q_OK;
+    if (rc == Q_OK && s->where)
+        rc = split_where(p, plan, s->where, false, err);
     if (rc == Q_OK)
         rc = find_ids(p, plan, err);
     if (rc == Q_OK && plan->access == Q_ACC_SCAN && !q_plan_pushdown(p->arena, plan))
@@ -393,7 +421,9 @@ static q_rc plan_update(q_planner *p, q_xplan *plan, q_err *err)
 {
     const q_insert_row *set = &plan->stmt->rows[0];
     q_rc rc = plan_base(p, plan, err);
-    plan->blind = plan->ids_only && plan->id_count <= Q_PLAN_POINT_IDS;
+    plan->blind = plan->ids_only && plan->id_count <= Q_PLAN_POINT_IDS && !plan->stmt->after;
+    if (rc == Q_OK)
+        need_all(&plan->nodes[0], plan->stmt->after);
     for (uint32_t i = 0; rc == Q_OK && i < set->count; i++) {
         const q_assign *a = &set->assigns[i];
         bool constant = a->expr->kind == Q_X_LITERAL, whole = a->how == Q_SET && a->step_count == 0;
@@ -450,6 +480,19 @@ static q_rc plan_delete(q_planner *p, q_xplan *plan, q_err *err)
     return rc;
 }
 
+/* A new row has all that the condition reads, if only as NULL. */
+static void use_all(q_xtype *t, const q_expr *e)
+{
+    if (!e)
+        return;
+    if (e->kind == Q_X_PATH && e->path.attr && e->path.attr->index)
+        q_attrset_add(&t->used, e->path.attr->index);
+    use_all(t, e->a);
+    use_all(t, e->b);
+    for (uint32_t i = 0; i < e->arg_count; i++)
+        use_all(t, e->args[i]);
+}
+
 static q_rc plan_insert(q_planner *p, q_xplan *plan, q_err *err)
 {
     const q_stmt *s = plan->stmt;
@@ -457,6 +500,7 @@ static q_rc plan_insert(q_planner *p, q_xplan *plan, q_err *err)
     if (!plan->type)
         return q_exec_no_memory(err);
     plan->blind = true;
+    use_all(plan->type, s->after);
     for (uint32_t i = 0; i < s->row_count; i++)
         for (uint32_t j = 0; j < s->rows[i].count; j++) {
             const q_attr *a = s->rows[i].assigns[j].attr;

@@ -20,6 +20,7 @@ typedef struct q_xnode {
     q_attrset need;      /* attributes to read here, hops included */
     bool exists;         /* something of it is read: PostgreSQL says whether it exists */
     bool many;           /* a relation of cardinality many is on the way here */
+    const q_expr *condition; /* of permissions: a record here that doesn't satisfy it isn't there; NULL: all are */
 } q_xnode;
 
 typedef struct q_xhop { const q_expr *expr; uint32_t node; } q_xhop; /* a PATH behind relations, and where it ends */
@@ -36,6 +37,7 @@ typedef struct q_xconj {   /* WHERE is their conjunction */
     const q_expr *expr;
     uint32_t depth;        /* of the deepest node it reads */
     q_attrset need;        /* at node 0 */
+    bool guard;            /* of permissions: decided before the user's own; what fails in it hides the row */
 } q_xconj;
 
 typedef enum q_access { Q_ACC_NONE = 0, Q_ACC_IDS, Q_ACC_SCAN } q_access;
@@ -48,6 +50,7 @@ typedef struct q_xplan {
     const q_value *ids;
     bool ids_only;                /* WHERE says nothing else */
     bool blind;                   /* may be written without a read */
+    bool has_conditions;          /* some node has one */
     bool deletes_targets;         /* DELETE of a type that others require */
     uint32_t node_count, node_cap;
     q_xnode *nodes;

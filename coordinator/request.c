@@ -440,8 +440,13 @@ static q_rc take_bucket(q_arena *arena, const fields *f, q_incoming *out, q_err 
 
 static q_rc take_principal(q_arena *arena, const q_request_rules *rules, const fields *f, q_incoming *out, q_err *err)
 {
-    out->principal = Q_SLICE_LIT("anonymous");
-    return rules->authenticate ? rules->authenticate(rules->auth_ctx, arena, f->authorization, &out->principal, err) : Q_OK;
+    out->who = (q_principal){ .name = Q_SLICE_LIT("anonymous"), .all = !rules->authenticate };
+    q_asking asking = { f->authorization, rules->catalog, rules->now_us };
+    q_rc rc = rules->authenticate ? rules->authenticate(rules->auth_ctx, arena, &asking, &out->who, err) : Q_OK;
+    if (rc != Q_OK)
+        out->who = (q_principal){ .name = Q_SLICE_LIT("anonymous") };
+    out->principal = out->who.name;
+    return rc;
 }
 
 static void keep_first(q_rc *rc, q_rc next, q_err *err, const q_err *next_err)

@@ -25,13 +25,16 @@ typedef struct q_request_rules {
     const char *const *reply_allow;     /* patterns with a trailing '*', NULL-terminated; NULL: <prefix>.results* and <prefix>.reply.* */
     uint32_t max_bytes;
     uint32_t default_timeout_ms, max_timeout_ms;
-    q_authenticate authenticate;        /* NULL: everybody is "anonymous" */
+    q_authenticate authenticate;        /* NULL: everybody is "anonymous" and may do everything */
     void *auth_ctx;
+    const q_catalog *catalog;           /* for it; borrowed for the call */
+    int64_t now_us;
 } q_request_rules;
 
 typedef struct q_incoming {
     bool id_by_place;      /* no request id was given: it is made of the message's coordinates */
     q_slice request_id, bucket, principal, reply_topic, trace;
+    q_principal who;         /* `principal` is its name */
     bool msgpack;            /* so is the answer */
     bool unreadable;         /* not even an envelope: it goes to the dead letters too */
     uint32_t timeout_ms;

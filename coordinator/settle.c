@@ -229,6 +229,11 @@ void q_core_new_schema(q_core *c, q_txn *t)
     if (!t->catalog_after)
         return;
     publish_changed(c, t, q_catalog_bucket(c->catalog, t->bucket_name), q_catalog_bucket(t->catalog_after, t->bucket_name));
+    if (t->grants_change) {
+        c->stats.grants_changed++;
+        q_effects_log(c->fx, "audit: changed principal=%.*s bucket=%.*s seq=%llu request_id=%.*s: %.*s", Q_SLICE_FMT(t->in.principal), Q_SLICE_FMT(t->bucket_name),
+                      (unsigned long long)t->seq, Q_SLICE_FMT(t->in.request_id), Q_SLICE_FMT(t->text));
+    }
     q_catalog_unref(c->catalog);
     c->catalog = t->catalog_after;
     t->catalog_after = NULL;

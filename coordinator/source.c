@@ -180,11 +180,19 @@ static q_rc filter(q_exec *x, q_source *s, bool before_load, q_err *err)
             if (s->conj_done & bit || c->depth > s->level)
                 continue;
             if (!known && !q_fetch_known(row, &c->need, true)) {
+                if (c->guard) { /* nothing of the user's is tried on a row that he may not see */
+                    skipped |= UINT64_MAX << (k < 64 ? k : 63);
+                    break;
+                }
                 skipped |= bit;
                 continue;
             }
             tried |= bit;
             rc = q_eval_truth(&x->ctx->env, c->expr, &t, err);
+            if (rc != Q_OK && c->guard && err->code != Q_E_LIMIT_MEMORY && x->work_left) {
+                rc = Q_OK;
+                t = Q_FALSE;
+            }
         }
         if (rc == Q_OK && t == Q_TRUE)
             s->rows[kept++] = row;

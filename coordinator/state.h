@@ -116,6 +116,7 @@ struct q_txn {
     q_open_read *reads;
     void *reply_heap;           /* when the arena is full */
     q_slice ddl;                /* encoded; empty when the catalog stays */
+    bool grants_change;         /* DDL: of roles, grants or keys */
     q_catalog *catalog_after;   /* DDL: a reference */
     const char *status;
     int64_t arrived_us;         /* monotonic */

@@ -103,6 +103,9 @@ typedef struct q_order { q_expr *expr; bool desc; bool nulls_first; } q_order;
 
 typedef struct q_insert_row { uint32_t count; q_assign *assigns; q_pos pos; } q_insert_row;
 
+/* Rows of a record behind a relation: one that doesn't satisfy the condition isn't there. */
+typedef struct q_via { const q_record *record; q_expr *condition; } q_via;
+
 typedef struct q_stmt {
     q_stmt_kind kind;
     uint32_t number;       /* counts from 1 without USE, BEGIN, COMMIT, ROLLBACK; 0 for those */
@@ -129,8 +132,15 @@ typedef struct q_stmt {
     /* ASSERT condition: may be EXISTS (SELECT …) or a comparison with (SELECT …): subqueries are in `selects`. */
     uint32_t select_count;
     struct q_stmt **selects;
-    q_ddl ddl;             /* DDL */
-    q_slice show;          /* SHOW: "buckets", "records", "record" (then record_name) */
+    /* After the check for a principal (rights.h); NULL: every row. */
+    q_expr *guard;         /* of WHERE, evaluated before it: an error in it, or NULL, hides the row */
+    q_expr *after;         /* INSERT, UPDATE: what a row must satisfy when it is written */
+    uint32_t via_count;
+    const q_via *via;
+    uint32_t star_count;   /* SELECT: columns that '*' became */
+    q_ddl ddl;             /* DDL; of a GRANT, `where` holds its condition, too */
+    q_slice show;          /* SHOW: "buckets", "records", "record" (then record_name), "roles", "keys", "grants" (then perhaps role) */
+    q_slice role;          /* SHOW GRANTS FOR */
 } q_stmt;
 
 typedef struct q_script {
@@ -143,6 +153,9 @@ typedef struct q_script {
     bool rollback;         /* ends with ROLLBACK */
     bool read_only;
     bool ddl;
+    const struct q_rights *rights; /* for SHOW; NULL: everything may be seen */
+    bool denied;           /* something was refused, or hidden, for want of a privilege: for the audit, never for the answer */
+    q_slice denied_record, denied_attr;
 } q_script;
 
 #endif

@@ -141,6 +141,22 @@ static bool names_its_bucket(const q_stmt *s)
     return (s->kind == Q_S_DDL && (s->ddl.kind == Q_DDL_CREATE_BUCKET || s->ddl.kind == Q_DDL_DROP_BUCKET));
 }
 
+static bool memory(q_checker *c) { return q_check_memory(c, (q_pos){ 0, 0 }); }
+
+/* A bucket in which the principal has nothing isn't there. */
+static bool enter(q_checker *c)
+{
+    if (!c->who || c->who->all)
+        return true;
+    if (!q_rights_of(c->arena, c->who, c->bucket, &c->rights))
+        return memory(c);
+    c->script->rights = c->rights;
+    c->script->denied = c->bucket && !q_rights_bucket(c->rights);
+    if (!q_rights_bucket(c->rights))
+        c->bucket = NULL;
+    return true;
+}
+
 static bool check_bucket(q_checker *c, q_slice bucket)
 {
     q_script *s = c->script;
@@ -151,8 +167,10 @@ static bool check_bucket(q_checker *c, q_slice bucket)
         if (names_its_bucket(stmt)) {
             s->bucket = stmt->ddl.bucket;
             c->bucket = q_catalog_bucket(c->catalog, s->bucket);
-            return true;
+            return enter(c);
         }
+        if (stmt->kind == Q_S_DDL && q_ddl_is_access(stmt->ddl.kind) && stmt->ddl.access->on_bucket && !bucket.len)
+            bucket = stmt->bucket; /* GRANT … ON BUCKET b says it, too */
         needed = needed || (is_numbered(stmt) && !(stmt->kind == Q_S_SHOW && stmt->show.len == 7 && stmt->show.ptr[0] == 'b'));
         if (stmt->kind != Q_S_USE)
             continue;
@@ -167,6 +185,8 @@ static bool check_bucket(q_checker *c, q_slice bucket)
     }
     s->bucket = bucket;
     c->bucket = bucket.len ? q_catalog_bucket(c->catalog, bucket) : NULL;
+    if (!enter(c))
+        return false;
     if (c->bucket || !needed)
         return true;
     if (!bucket.len) {
@@ -175,7 +195,7 @@ static bool check_bucket(q_checker *c, q_slice bucket)
         return false;
     }
     q_check_fail(c, Q_E_UNKNOWN_BUCKET, pos, "there is no bucket %.*s", Q_BRIEF(bucket));
-    q_slice near = q_catalog_suggest_bucket(c->catalog, bucket);
+    q_slice near = c->rights ? Q_SLICE_NONE : q_catalog_suggest_bucket(c->catalog, bucket);
     if (near.len)
         q_err_hint(c->err, "Did you mean %.*s?", Q_SLICE_FMT(near));
     return false;
@@ -200,7 +220,13 @@ static bool check_all(q_checker *c, q_slice bucket)
 q_rc q_ql_check(q_arena *arena, q_script *script, const q_catalog *catalog, q_slice bucket, const q_param *params, size_t param_count,
                 q_err *err)
 {
-    q_checker c = { .arena = arena, .catalog = catalog, .script = script, .params = params, .param_count = param_count, .err = err,
+    return q_ql_check_for(arena, script, catalog, bucket, params, param_count, NULL, err);
+}
+
+q_rc q_ql_check_for(q_arena *arena, q_script *script, const q_catalog *catalog, q_slice bucket, const q_param *params, size_t param_count,
+                    const q_principal *who, q_err *err)
+{
+    q_checker c = { .arena = arena, .catalog = catalog, .script = script, .params = params, .param_count = param_count, .err = err, .who = who,
                     .pack = Q_BUF_INIT(Q_MAX_DOC_BYTES) };
     *err = Q_ERR_INIT;
     bool ok = check_all(&c, bucket);

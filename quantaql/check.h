@@ -5,10 +5,14 @@
 #ifndef Q_QUANTAQL_CHECK_H
 #define Q_QUANTAQL_CHECK_H
 
-#include "quantaql/quantaql.h"
+#include "quantaql/rights.h"
+#include "schemas/name.h"
 
 /* What may stand in the expression at hand. */
 typedef enum q_aggregates { Q_AGG_REFUSED = 0, Q_AGG_ALLOWED, Q_AGG_INSIDE } q_aggregates;
+
+typedef struct q_noted q_noted;
+typedef struct q_condition q_condition;
 
 typedef struct q_checker {
     q_arena *arena;
@@ -30,6 +34,11 @@ typedef struct q_checker {
     unsigned brackets;        /* objects and arrays around the expression at hand */
     q_buf pack;               /* the document being packed */
     bool foreign_document;    /* it holds a parameter's document */
+    const q_principal *who;   /* NULL: everything is allowed */
+    const q_rights *rights;   /* in the bucket; NULL: the same */
+    bool trusted;             /* a grant's own condition: it reads everything */
+    q_noted *noted;           /* what the statement reads */
+    q_condition *conditions;  /* of grants, each parsed once */
 } q_checker;
 
 /* ---- errors ---- */
@@ -50,6 +59,21 @@ bool q_param_expand(q_checker *c, q_expr *in);  /* IN $list: args from the array
 
 /* The plain values of a document array; QQL_TYPE when it isn't one. */
 bool q_doc_items(q_checker *c, q_pos pos, q_slice doc, q_value **items, uint32_t *count);
+
+/* ---- permissions (check_rights.c) ---- */
+/* NULL also when the principal doesn't know it. */
+const q_record *q_visible_record(q_checker *c, q_slice name);
+const q_attr *q_visible_attr(q_checker *c, const q_record *r, q_slice name);
+/* For "did you mean": the nearest that the principal knows. */
+q_slice q_visible_record_near(q_checker *c, q_slice name);
+q_slice q_visible_attr_near(q_checker *c, const q_record *r, q_slice name);
+void q_rights_begin(q_checker *c);                 /* a statement (or subquery) begins */
+/* Notes that an attribute (NULL: the row itself) is read; `via`: behind a relation. */
+bool q_check_reads(q_checker *c, const q_record *r, const q_attr *a, bool via, q_pos pos);
+bool q_check_rows(q_checker *c, q_stmt *s);        /* a resolved SELECT, INSERT, UPDATE or DELETE: guard, after and via */
+bool q_check_may_define(q_checker *c, const q_stmt *s);
+bool q_check_grant(q_checker *c, q_stmt *s);
+bool q_check_forbidden(q_checker *c, q_pos pos, const char *what, const q_record *r, const q_attr *a);
 
 /* ---- names (check_path.c) ---- */
 const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos); /* NULL after an error */

@@ -40,8 +40,27 @@ bool q_params_all_used(q_checker *c)
     return true;
 }
 
+/* $jwt.name: a claim of the asker's; NULL when it has none of that name. */
+static const q_value *claim(const q_checker *c, q_slice name)
+{
+    static const q_value none = { .type = Q_T_NULL };
+    for (uint32_t i = 0; c->who && i < c->who->claim_count; i++)
+        if (q_slice_eq(c->who->claims[i].name, name))
+            return &c->who->claims[i].value;
+    return &none;
+}
+
+static bool is_claim(q_slice name) { return name.len > 4 && memcmp(name.ptr, "jwt.", 4) == 0; }
+
 static const q_value *find(q_checker *c, const q_expr *e)
 {
+    if (is_claim(e->name))
+        return claim(c, (q_slice){ e->name.ptr + 4, e->name.len - 4 });
+    if (c->trusted) {
+        q_check_fail(c, Q_E_QQL_PARAMETER, e->pos, "a grant's condition knows no parameter $%.*s", Q_BRIEF(e->name));
+        q_err_hint(c->err, "What it knows of the asker is $jwt.name.");
+        return NULL;
+    }
     q_param key = { .name = e->name };
     const q_param *wanted = &key;
     const q_param **found = c->param_count ? bsearch(&wanted, c->by_name, c->param_count, sizeof *c->by_name, by_name) : NULL;
@@ -141,6 +160,11 @@ bool q_param_expand(q_checker *c, q_expr *in)
     uint32_t count;
     if (!v)
         return false;
+    if (v->type == Q_T_NULL && is_claim(list->name)) { /* no claim: in nothing */
+        in->b = NULL;
+        in->arg_count = 0;
+        return true;
+    }
     if (v->type != Q_T_DOC || !q_doc_items(c, list->pos, v->s, &items, &count))
         return q_check_fail(c, Q_E_QQL_PARAMETER, list->pos, "IN needs an array of plain values for $%.*s", Q_BRIEF(list->name));
     if (count > Q_QL_MAX_IN)

@@ -3,11 +3,11 @@
 
 const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos)
 {
-    const q_record *r = c->bucket ? q_bucket_record(c->bucket, name) : NULL;
+    const q_record *r = q_visible_record(c, name);
     if (r)
         return r;
     q_check_fail(c, Q_E_UNKNOWN_RECORD, pos, "the bucket %.*s has no record %.*s", Q_BRIEF(c->script->bucket), Q_BRIEF(name));
-    q_slice near = c->bucket ? q_bucket_suggest_record(c->bucket, name) : Q_SLICE_NONE;
+    q_slice near = q_visible_record_near(c, name);
     if (near.len)
         q_err_hint(c->err, "Did you mean %.*s?", Q_SLICE_FMT(near));
     return NULL;
@@ -15,11 +15,11 @@ const q_record *q_check_record(q_checker *c, q_slice name, q_pos pos)
 
 const q_attr *q_check_attr(q_checker *c, const q_record *r, q_slice name, q_pos pos)
 {
-    const q_attr *a = q_attr_find(r, name);
+    const q_attr *a = q_visible_attr(c, r, name);
     if (a)
         return a;
     q_check_fail(c, Q_E_UNKNOWN_ATTRIBUTE, pos, "the record %.*s has no attribute %.*s", Q_SLICE_FMT(r->name), Q_BRIEF(name));
-    q_slice near = q_record_suggest_attr(r, name);
+    q_slice near = q_visible_attr_near(c, r, name);
     if (near.len)
         q_err_hint(c->err, "Did you mean %.*s?", Q_SLICE_FMT(near));
     return NULL;
@@ -116,15 +116,17 @@ bool q_check_path(q_checker *c, q_expr *e)
     if (p->name_count == 1 && !p->arrow_count && !p->step_count && !c->own_only && q_slice_eq(p->names[0], q_attr_seq.name)) {
         p->attr = &q_attr_seq;
         e->type = Q_T_INT;
-        return true;
+        return q_check_reads(c, r, &q_attr_seq, false, e->pos);
     }
     for (uint32_t i = 0;; i++) {
-        const q_attr *a = q_attr_find(r, p->names[i]);
+        const q_attr *a = q_visible_attr(c, r, p->names[i]);
         bool last = i + 1 == p->name_count;
         if (!a) {
             (void)q_check_attr(c, r, p->names[i], name_pos(c, e, i));
             return false;
         }
+        if (!q_check_reads(c, r, a, hop_count > 0, name_pos(c, e, i)))
+            return false;
         if (i < p->arrow_count && a->kind != Q_K_RELATION)
             return q_check_fail(c, Q_E_QQL_TYPE, name_pos(c, e, i), "only relations stand in path(); %.*s is a %s", Q_SLICE_FMT(a->name),
                                 q_kind_name(a->kind));
@@ -140,12 +142,12 @@ bool q_check_path(q_checker *c, q_expr *e)
             break;
         }
         if (c->own_only)
-            return q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "SET reads the record's own attributes only, not what %.*s leads to",
-                                Q_SLICE_FMT(a->name));
+            return q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "%s reads the record's own attributes only, not what %.*s leads to",
+                                c->place, Q_SLICE_FMT(a->name));
         if (hop_count == Q_QL_MAX_HOPS)
             return q_check_fail(c, Q_E_QQL_LIMIT, e->pos, "a path may follow %d relations", Q_QL_MAX_HOPS);
         p->any = p->any || a->many;
-        r = q_bucket_record(c->bucket, a->target);
+        r = q_visible_record(c, a->target);
         hops[hop_count] = a;
         types[hop_count++] = r;
         if (!r) {

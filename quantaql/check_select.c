@@ -13,16 +13,23 @@ static bool expand_star(q_checker *c, q_stmt *s)
     q_expr *nodes = Q_NEW_ARRAY(c->arena, q_expr, r->count);
     if (!columns || !nodes)
         return q_check_memory(c, s->pos);
+    uint32_t n = 0;
     for (uint32_t i = 0; i < r->count; i++) {
         const q_attr *a = &r->attrs[i];
-        nodes[i] = (q_expr){ .kind = Q_X_PATH, .height = 1, .pos = s->pos, .type = a->datatype };
-        nodes[i].path = (q_path){ .name_count = 1, .names = &a->name, .attr = a };
-        columns[i] = (q_column){ .expr = &nodes[i], .name = a->name, .pos = s->pos };
+        if (!q_rights_may(c->rights, r, Q_PRIV_SELECT, a))
+            continue;
+        if (!q_check_reads(c, r, a, false, s->pos))
+            return false;
+        nodes[n] = (q_expr){ .kind = Q_X_PATH, .height = 1, .pos = s->pos, .type = a->datatype };
+        nodes[n].path = (q_path){ .name_count = 1, .names = &a->name, .attr = a };
+        columns[n] = (q_column){ .expr = &nodes[n], .name = a->name, .pos = s->pos };
+        n++;
     }
     if (s->column_count)
-        memcpy(columns + r->count, s->columns, s->column_count * sizeof *columns);
+        memcpy(columns + n, s->columns, s->column_count * sizeof *columns);
     s->columns = columns;
-    s->column_count = count;
+    s->star_count = n;
+    s->column_count += n;
     return true;
 }
 
@@ -79,7 +86,7 @@ static bool check_groups(q_checker *c, q_stmt *s)
     c->aggregates = Q_AGG_REFUSED;
     for (uint32_t i = 0; i < s->group_count; i++) {
         q_expr *e = s->groups[i];
-        q_expr *column = e->kind == Q_X_PATH && !q_attr_find(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
+        q_expr *column = e->kind == Q_X_PATH && !q_visible_attr(c, s->record, e->path.names[0]) ? column_named(s, e) : NULL;
         if (column && has_aggregate(column))
             return q_check_fail(c, Q_E_QQL_UNSUPPORTED, e->pos, "an aggregate can't stand in GROUP BY");
         if (column)
@@ -121,10 +128,10 @@ static bool check_order(q_checker *c, const q_stmt *s, q_order *o)
 }
 
 /* HAVING may name columns, anywhere in its condition: `HAVING n > 5`. */
-static void put_columns(const q_stmt *s, q_expr **slot)
+static void put_columns(q_checker *c, const q_stmt *s, q_expr **slot)
 {
     q_expr *e = *slot;
-    q_expr *column = e->kind == Q_X_PATH && !q_attr_find(s->record, e->path.names[0]) ? column_named(s, e) : NULL;
+    q_expr *column = e->kind == Q_X_PATH && !q_visible_attr(c, s->record, e->path.names[0]) ? column_named(s, e) : NULL;
     if (column) {
         *slot = column;
         return;
@@ -132,11 +139,11 @@ static void put_columns(const q_stmt *s, q_expr **slot)
     if (e->kind == Q_X_AGGREGATE)
         return;
     if (e->a)
-        put_columns(s, &e->a);
+        put_columns(c, s, &e->a);
     if (e->b)
-        put_columns(s, &e->b);
+        put_columns(c, s, &e->b);
     for (uint32_t i = 0; i < e->arg_count; i++)
-        put_columns(s, &e->args[i]);
+        put_columns(c, s, &e->args[i]);
 }
 
 static bool check_grouping(q_checker *c, q_stmt *s)
@@ -179,6 +186,7 @@ bool q_check_select(q_checker *c, q_stmt *s)
         return false;
     c->record = s->record;
     c->aggregate_seen = false;
+    q_rights_begin(c);
     if (!check_columns(c, s))
         return false;
     c->aggregates = Q_AGG_REFUSED;
@@ -190,12 +198,12 @@ bool q_check_select(q_checker *c, q_stmt *s)
     c->aggregates = Q_AGG_ALLOWED;
     c->place = "HAVING";
     if (s->having) {
-        put_columns(s, &s->having);
+        put_columns(c, s, &s->having);
         if (!q_check_condition(c, s->having))
             return false;
     }
     for (uint32_t i = 0; i < s->order_count; i++)
         if (!check_order(c, s, &s->orders[i]))
             return false;
-    return check_grouping(c, s) && check_bound(c, s->limit, "LIMIT") && check_bound(c, s->offset, "OFFSET");
+    return check_grouping(c, s) && check_bound(c, s->limit, "LIMIT") && check_bound(c, s->offset, "OFFSET") && q_check_rows(c, s);
 }

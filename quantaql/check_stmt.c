@@ -164,7 +164,9 @@ static bool check_names(q_checker *c, const q_stmt *s)
 static bool check_ddl(q_checker *c, q_stmt *s)
 {
     s->ddl.bucket = c->script->bucket;
-    if (!check_names(c, s))
+    if (!q_check_may_define(c, s))
+        return false;
+    if (q_ddl_is_access(s->ddl.kind) ? (s->ddl.kind == Q_DDL_GRANT || s->ddl.kind == Q_DDL_REVOKE) && !q_check_grant(c, s) : !check_names(c, s))
         return false;
     if (q_catalog_check(c->catalog, &s->ddl, c->err) != Q_FAIL)
         return true;
@@ -173,6 +175,8 @@ static bool check_ddl(q_checker *c, q_stmt *s)
 
 static bool check_show(q_checker *c, q_stmt *s)
 {
+    if ((q_slice_eq(s->show, Q_SLICE_LIT("roles")) || q_slice_eq(s->show, Q_SLICE_LIT("keys"))) && !q_rights_admin(c->rights))
+        return q_check_forbidden(c, s->pos, "see the roles and keys here", NULL, NULL);
     if (!s->record_name.len)
         return true;
     s->record = q_check_record(c, s->record_name, s->name_pos);
@@ -184,16 +188,17 @@ bool q_check_stmt(q_checker *c, q_stmt *s)
     c->record = NULL;
     c->own_only = c->subqueries = false;
     c->aggregates = Q_AGG_REFUSED;
+    q_rights_begin(c);
     if (s->kind == Q_S_INSERT || s->kind == Q_S_UPDATE || s->kind == Q_S_DELETE) {
         s->record = q_check_record(c, s->record_name, s->name_pos);
         if (!s->record)
             return false;
     }
     switch (s->kind) {
-    case Q_S_INSERT: return q_check_insert(c, s);
+    case Q_S_INSERT: return q_check_insert(c, s) && q_check_rows(c, s);
     case Q_S_SELECT: return q_check_select(c, s);
-    case Q_S_UPDATE: return q_check_update(c, s);
-    case Q_S_DELETE: return check_delete(c, s);
+    case Q_S_UPDATE: return q_check_update(c, s) && q_check_rows(c, s);
+    case Q_S_DELETE: return check_delete(c, s) && q_check_rows(c, s);
     case Q_S_ASSERT: return check_assert(c, s);
     case Q_S_DDL: return check_ddl(c, s);
     case Q_S_SHOW: return check_show(c, s);

@@ -67,7 +67,8 @@ static bool check_id(q_checker *c, q_pos pos, const q_value *in, q_type type, co
     if (type != Q_T_NULL && in->type != type && q_value_coerce(c->arena, in, type, out, c->err) != Q_OK) {
         if (c->err->code != Q_E_QQL_TYPE)
             return q_check_placed(c, pos);
-        return q_check_fail(c, Q_E_QQL_TYPE, pos, "the ids of %.*s are of type %s, not %s", Q_SLICE_FMT(attr->target), q_type_name(type),
+        q_slice of = q_visible_record(c, attr->target) ? attr->target : attr->name;
+        return q_check_fail(c, Q_E_QQL_TYPE, pos, "the ids of %.*s are of type %s, not %s", Q_SLICE_FMT(of), q_type_name(type),
                             q_type_name(in->type));
     }
     return q_id_check(out, c->err) == Q_OK || q_check_placed(c, pos);

@@ -28,9 +28,9 @@ static void group(bool *accepted, wording *w)
             if (q_word_is_keyword_token(t))
                 accepted[t] = false;
     }
-    if (accepted[Q_TK_INSERT] && accepted[Q_TK_SELECT]) {
+    if (accepted[Q_TK_INSERT] && accepted[Q_TK_SELECT] && accepted[Q_TK_USE]) {
         w->items[w->count++] = "a statement";
-        TAKE(Q_TK_ALTER, Q_TK_ASSERT, Q_TK_BEGIN, Q_TK_COMMIT, Q_TK_CREATE, Q_TK_DELETE, Q_TK_DROP, Q_TK_INSERT, Q_TK_ROLLBACK,
+        TAKE(Q_TK_ALTER, Q_TK_ASSERT, Q_TK_BEGIN, Q_TK_COMMIT, Q_TK_CREATE, Q_TK_DELETE, Q_TK_DROP, Q_TK_GRANT, Q_TK_INSERT, Q_TK_REVOKE, Q_TK_ROLLBACK,
              Q_TK_SELECT, Q_TK_SHOW, Q_TK_UPDATE, Q_TK_USE, Q_TK_SEMI);
     }
     if (accepted[Q_TK_STRING] && accepted[Q_TK_FLOAT]) {

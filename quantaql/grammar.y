@@ -25,8 +25,9 @@ static void q_grammar(void *yyp, int yymajor, q_tok yyminor); /* has one caller,
 /* The first terminals, in this order: the driver counts brackets. */
 %token LP LBRACE LBRACKET RP RBRACE RBRACKET.
 
-%fallback ID ADD ASC ASSERT AT BEGIN BUCKET BUCKETS BY CASCADE COMMIT DESC DOCUMENT EXISTS FIRST GROUP IF LAST LIMIT MANY METRIC
-    NULLS OFFSET ONE ORDER RECORD RECORDS RELATION REQUIRED ROLLBACK SCALAR SHOW TO TRANSACTION UNIQUE UNIT USE.
+%fallback ID ADD ADMIN ALL ASC ASSERT AT BEGIN BUCKET BUCKETS BY CASCADE COMMIT DESC DOCUMENT EXISTS EXPIRES FIRST FOR GRANT GRANTS GROUP HASH IF KEY
+    KEYS LAST LIMIT MANY METRIC NULLS OFFSET ON ONE ORDER RECORD RECORDS RELATION REQUIRED REVOKE ROLE ROLES ROLLBACK SCALAR SHOW TO TRANSACTION
+    UNIQUE UNIT USE.
 %token_class anyname ID|ALTER|AND|AS|BETWEEN|CREATE|DELETE|DROP|FALSE|FROM|HAVING|IN|INSERT|INTO|IS|LIKE|NOT|NULL|OR|SELECT|SET|TRUE
     |UPDATE|WHERE.
 
@@ -57,6 +58,10 @@ statement ::= ASSERT(T) expr(E).            { q_build_assert(p, T, E); }
 statement ::= SHOW(T) BUCKETS(W).           { q_build_show(p, T, W, NULL); }
 statement ::= SHOW(T) RECORDS(W).           { q_build_show(p, T, W, NULL); }
 statement ::= SHOW(T) RECORD(W) ID(N).      { q_build_show(p, T, W, &N); }
+statement ::= SHOW(T) ROLES(W).             { q_build_show_access(p, T, W, "roles", NULL); }
+statement ::= SHOW(T) KEYS(W).              { q_build_show_access(p, T, W, "keys", NULL); }
+statement ::= SHOW(T) GRANTS(W).            { q_build_show_access(p, T, W, "grants", NULL); }
+statement ::= SHOW(T) GRANTS(W) FOR ID(N).  { q_build_show_access(p, T, W, "grants", &N); }
 
 /* ---- INSERT ---- */
 statement ::= INSERT(T) INTO ID(N) rows(R). { q_build_insert(p, T, N, q_finish(p, R, sizeof(q_insert_row))); }
@@ -252,6 +257,42 @@ statement ::= ALTER(T) RECORD exists(I) ID(N) ADD not_exists(J) LP attrs(M) RP.
     { q_build_ddl_alter(p, T, N, I, J, q_finish(p, M, sizeof(q_attr))); }
 statement ::= DROP(T) RECORD exists(I) ID(N).
     { q_build_ddl_record(p, T, Q_DDL_DROP_RECORD, N, I, (q_list){ 0, NULL }); }
+
+/* ---- roles, grants, keys ---- */
+statement ::= CREATE(T) ROLE not_exists(I) ID(N).               { q_build_role(p, T, Q_DDL_CREATE_ROLE, N, I); }
+statement ::= DROP(T) ROLE exists(I) ID(N).                     { q_build_role(p, T, Q_DDL_DROP_ROLE, N, I); }
+statement ::= GRANT(T) privileges(M) ON ID(N) TO ID(R) where(W).
+    { q_build_grant(p, T, Q_DDL_GRANT, q_finish(p, M, sizeof(q_privilege)), false, N, R, W); }
+statement ::= GRANT(T) privileges(M) ON BUCKET ID(N) TO ID(R).
+    { q_build_grant(p, T, Q_DDL_GRANT, q_finish(p, M, sizeof(q_privilege)), true, N, R, NULL); }
+statement ::= REVOKE(T) privileges(M) ON ID(N) FROM ID(R).
+    { q_build_grant(p, T, Q_DDL_REVOKE, q_finish(p, M, sizeof(q_privilege)), false, N, R, NULL); }
+statement ::= REVOKE(T) privileges(M) ON BUCKET ID(N) FROM ID(R).
+    { q_build_grant(p, T, Q_DDL_REVOKE, q_finish(p, M, sizeof(q_privilege)), true, N, R, NULL); }
+%type privileges { uint32_t }
+%type privilege { uint32_t }
+privileges(A) ::= privilege(B).             { A = B; }
+privileges(A) ::= privileges(A) COMMA privilege.
+privilege(A) ::= privilege_word(P).         { A = q_mark(p); q_push_privilege(p, P, (q_list){ 0, NULL }); }
+privilege(A) ::= privilege_word(P) LP names(M) RP. { q_list l = q_finish(p, M, sizeof(q_slice)); A = q_mark(p); q_push_privilege(p, P, l); }
+%type privilege_word { q_tok_privilege }
+privilege_word(A) ::= SELECT(T).            { A = (q_tok_privilege){ T, Q_PRIV_SELECT }; }
+privilege_word(A) ::= INSERT(T).            { A = (q_tok_privilege){ T, Q_PRIV_INSERT }; }
+privilege_word(A) ::= UPDATE(T).            { A = (q_tok_privilege){ T, Q_PRIV_UPDATE }; }
+privilege_word(A) ::= DELETE(T).            { A = (q_tok_privilege){ T, Q_PRIV_DELETE }; }
+privilege_word(A) ::= ADMIN(T).             { A = (q_tok_privilege){ T, Q_PRIV_ADMIN }; }
+privilege_word(A) ::= ALL(T).               { A = (q_tok_privilege){ T, Q_PRIV_ALL }; }
+%type names { uint32_t }
+names(A) ::= anyname(N).                    { A = q_mark(p); q_push_name(p, N); }
+names(A) ::= names(A) COMMA anyname(N).     { q_push_name(p, N); }
+statement ::= CREATE(T) KEY not_exists(I) ID(N) FOR ROLE ID(R) hash(H) expires(E). { q_build_key(p, T, Q_DDL_CREATE_KEY, N, I, &R, H, E); }
+statement ::= ALTER(T) KEY ID(N) hash(H) expires(E).            { q_build_key(p, T, Q_DDL_ALTER_KEY, N, false, NULL, H, E); }
+statement ::= DROP(T) KEY exists(I) ID(N).                      { q_build_key(p, T, Q_DDL_DROP_KEY, N, I, NULL, NULL, NULL); }
+hash(A) ::= .                               { A = NULL; }
+hash(A) ::= HASH STRING(S).                 { A = q_build_string(p, S); }
+expires(A) ::= .                            { A = NULL; }
+expires(A) ::= EXPIRES expr(E).             { A = E; }
+
 %type not_exists { bool }
 not_exists(A) ::= .                         { A = false; }
 not_exists(A) ::= IF NOT EXISTS.            { A = true; }

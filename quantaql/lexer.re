@@ -191,6 +191,8 @@ again:
         "-=" { TOKEN(Q_TK_TAKE_FROM); }
 
         'add'         { TOKEN(Q_TK_ADD); }
+        'admin'       { TOKEN(Q_TK_ADMIN); }
+        'all'         { TOKEN(Q_TK_ALL); }
         'alter'       { TOKEN(Q_TK_ALTER); }
         'and'         { TOKEN(Q_TK_AND); }
         'as'          { TOKEN(Q_TK_AS); }
@@ -210,16 +212,23 @@ again:
         'document'    { TOKEN(Q_TK_DOCUMENT); }
         'drop'        { TOKEN(Q_TK_DROP); }
         'exists'      { TOKEN(Q_TK_EXISTS); }
+        'expires'     { TOKEN(Q_TK_EXPIRES); }
         'false'       { TOKEN(Q_TK_FALSE); }
         'first'       { TOKEN(Q_TK_FIRST); }
+        'for'         { TOKEN(Q_TK_FOR); }
         'from'        { TOKEN(Q_TK_FROM); }
+        'grant'       { TOKEN(Q_TK_GRANT); }
+        'grants'      { TOKEN(Q_TK_GRANTS); }
         'group'       { TOKEN(Q_TK_GROUP); }
+        'hash'        { TOKEN(Q_TK_HASH); }
         'having'      { TOKEN(Q_TK_HAVING); }
         'if'          { TOKEN(Q_TK_IF); }
         'in'          { TOKEN(Q_TK_IN); }
         'insert'      { TOKEN(Q_TK_INSERT); }
         'into'        { TOKEN(Q_TK_INTO); }
         'is'          { TOKEN(Q_TK_IS); }
+        'key'         { TOKEN(Q_TK_KEY); }
+        'keys'        { TOKEN(Q_TK_KEYS); }
         'last'        { TOKEN(Q_TK_LAST); }
         'like'        { TOKEN(Q_TK_LIKE); }
         'limit'       { TOKEN(Q_TK_LIMIT); }
@@ -229,6 +238,7 @@ again:
         'null'        { TOKEN(Q_TK_NULL); }
         'nulls'       { TOKEN(Q_TK_NULLS); }
         'offset'      { TOKEN(Q_TK_OFFSET); }
+        'on'          { TOKEN(Q_TK_ON); }
         'one'         { TOKEN(Q_TK_ONE); }
         'or'          { TOKEN(Q_TK_OR); }
         'order'       { TOKEN(Q_TK_ORDER); }
@@ -236,6 +246,9 @@ again:
         'records'     { TOKEN(Q_TK_RECORDS); }
         'relation'    { TOKEN(Q_TK_RELATION); }
         'required'    { TOKEN(Q_TK_REQUIRED); }
+        'revoke'      { TOKEN(Q_TK_REVOKE); }
+        'role'        { TOKEN(Q_TK_ROLE); }
+        'roles'       { TOKEN(Q_TK_ROLES); }
         'rollback'    { TOKEN(Q_TK_ROLLBACK); }
         'scalar'      { TOKEN(Q_TK_SCALAR); }
         'select'      { TOKEN(Q_TK_SELECT); }
@@ -262,7 +275,7 @@ again:
         ["] any2* ["] | ['] any1* ['] { return long_string(lx, tok, start, YYCURSOR); }
         ["'] { FAIL(Q_LEX_STRING_OPEN); }
 
-        "$" word { TOKEN(Q_TK_PARAM); }
+        "$" word | "$jwt." word { TOKEN(Q_TK_PARAM); }
         "$"      { FAIL(Q_LEX_PARAM); }
         * {
             /* A whole code point, so that the message can show it. */

@@ -56,6 +56,8 @@ typedef struct q_member { /* of an object, or one SET */
 typedef struct q_clauses { q_expr *limit, *offset; } q_clauses;
 typedef struct q_attr_flags { bool many, required, unique, one; } q_attr_flags;
 
+typedef struct q_tok_privilege { q_tok at; unsigned privs; } q_tok_privilege;
+
 typedef struct q_parser {
     q_arena *arena;
     q_script *script;
@@ -159,6 +161,13 @@ void q_build_ddl_bucket(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool
 void q_build_ddl_record(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, q_list attrs);
 void q_build_ddl_alter(q_parser *p, q_tok at, q_tok name, bool if_exists, bool if_not_exists, q_list attrs);
 void q_build_ddl_json(q_parser *p, q_tok at, bool if_not_exists, q_tok open, q_tok close);
+
+/* ---- roles, grants, keys (grant.c) ---- */
+void q_push_privilege(q_parser *p, q_tok_privilege word, q_list fields);
+void q_build_role(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_);
+void q_build_grant(q_parser *p, q_tok at, q_ddl_kind kind, q_list privileges, bool on_bucket, q_tok on, q_tok role, q_expr *where);
+void q_build_key(q_parser *p, q_tok at, q_ddl_kind kind, q_tok name, bool if_, const q_tok *role, q_expr *hash, q_expr *expires);
+void q_build_show_access(q_parser *p, q_tok at, q_tok what, const char *name, const q_tok *role);
 
 /* ---- the automaton (grammar.y) and what it expected (expect.c) ---- */
 /* Parses p's text; p->failed says how it went. Returns the number of the statement at which it stopped, 0 for one without a number. */

@@ -71,7 +71,7 @@ static void print_columns(const q_stmt *s, q_buf *out)
     uint32_t first = 0;
     if (s->star) {
         q_buf_add_byte(out, '*');
-        first = s->record ? s->record->count : 0; /* the check has put them in front */
+        first = s->star_count; /* the check has put them in front */
     }
     for (uint32_t i = first; i < s->column_count; i++) {
         const q_column *c = &s->columns[i];
@@ -177,6 +177,10 @@ static void print_show(const q_stmt *s, q_buf *out)
         q_buf_add_byte(out, ' ');
         q_print_name(s->record_name, out);
     }
+    if (s->role.len) {
+        q_buf_add_cstr(out, " FOR ");
+        q_print_name(s->role, out);
+    }
 }
 
 void q_ql_print_stmt(const q_stmt *s, q_buf *out)
@@ -201,7 +205,12 @@ void q_ql_print_stmt(const q_stmt *s, q_buf *out)
         q_buf_add_cstr(out, "ASSERT ");
         q_ql_print_expr(s->where, out);
         break;
-    case Q_S_DDL: print_ddl(&s->ddl, out); break;
+    case Q_S_DDL:
+        if (q_ddl_is_access(s->ddl.kind))
+            q_print_access(s, out);
+        else
+            print_ddl(&s->ddl, out);
+        break;
     case Q_S_SHOW: print_show(s, out); break;
     }
 }

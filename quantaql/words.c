@@ -7,6 +7,8 @@
 #include <strings.h>
 
 static const char *const token_words[] = {
+    [Q_TK_ADMIN] = "ADMIN", [Q_TK_ALL] = "ALL", [Q_TK_EXPIRES] = "EXPIRES", [Q_TK_FOR] = "FOR", [Q_TK_GRANT] = "GRANT", [Q_TK_GRANTS] = "GRANTS",
+    [Q_TK_HASH] = "HASH", [Q_TK_KEY] = "KEY", [Q_TK_KEYS] = "KEYS", [Q_TK_ON] = "ON", [Q_TK_REVOKE] = "REVOKE", [Q_TK_ROLE] = "ROLE", [Q_TK_ROLES] = "ROLES",
     [Q_TK_ADD] = "ADD", [Q_TK_ALTER] = "ALTER", [Q_TK_AND] = "AND", [Q_TK_AS] = "AS", [Q_TK_ASC] = "ASC", [Q_TK_ASSERT] = "ASSERT",
     [Q_TK_AT] = "AT", [Q_TK_BEGIN] = "BEGIN", [Q_TK_BETWEEN] = "BETWEEN", [Q_TK_BUCKET] = "BUCKET", [Q_TK_BUCKETS] = "BUCKETS",
     [Q_TK_BY] = "BY", [Q_TK_CASCADE] = "CASCADE", [Q_TK_COMMIT] = "COMMIT", [Q_TK_CREATE] = "CREATE", [Q_TK_DELETE] = "DELETE",
@@ -36,11 +38,12 @@ static const char *const token_signs[] = {
 static const char *const reserved[] = { "ALTER", "AND", "AS", "BETWEEN", "CREATE", "DELETE", "DROP", "FALSE", "FROM", "HAVING", "IN",
     "INSERT", "INTO", "IS", "LIKE", "NOT", "NULL", "OR", "SELECT", "SET", "TRUE", "UPDATE", "WHERE" };
 
-static const char *const keywords[] = { "ADD", "ALTER", "AND", "AS", "ASC", "ASSERT", "AT", "BEGIN", "BETWEEN", "BUCKET", "BUCKETS", "BY",
-    "CASCADE", "COMMIT", "CREATE", "DELETE", "DESC", "DOCUMENT", "DROP", "EXISTS", "FALSE", "FIRST", "FROM", "GROUP", "HAVING", "IF", "IN",
-    "INSERT", "INTO", "IS", "LAST", "LIKE", "LIMIT", "MANY", "METRIC", "NOT", "NULL", "NULLS", "OFFSET", "ONE", "OR", "ORDER", "RECORD",
-    "RECORDS", "RELATION", "REQUIRED", "ROLLBACK", "SCALAR", "SELECT", "SET", "SHOW", "TO", "TRANSACTION", "TRUE", "UNIQUE", "UNIT",
-    "UPDATE", "USE", "WHERE", NULL };
+static const char *const keywords[] = { "ADD", "ADMIN", "ALL", "ALTER", "AND", "AS", "ASC", "ASSERT", "AT", "BEGIN", "BETWEEN",
+    "BUCKET", "BUCKETS", "BY", "CASCADE", "COMMIT", "CREATE", "DELETE", "DESC", "DOCUMENT", "DROP", "EXISTS", "EXPIRES", "FALSE", "FIRST",
+    "FOR", "FROM", "GRANT", "GRANTS", "GROUP", "HASH", "HAVING", "IF", "IN", "INSERT", "INTO", "IS", "KEY", "KEYS", "LAST", "LIKE",
+    "LIMIT", "MANY", "METRIC", "NOT", "NULL", "NULLS", "OFFSET", "ON", "ONE", "OR", "ORDER", "RECORD", "RECORDS", "RELATION", "REQUIRED",
+    "REVOKE", "ROLE", "ROLES", "ROLLBACK", "SCALAR", "SELECT", "SET", "SHOW", "TO", "TRANSACTION", "TRUE", "UNIQUE", "UNIT", "UPDATE",
+    "USE", "WHERE", NULL };
 
 enum { TOKEN_WORDS = sizeof token_words / sizeof token_words[0], TOKEN_SIGNS = sizeof token_signs / sizeof token_signs[0] };
 

@@ -42,6 +42,7 @@ static void bucket_unref(bucket_node *b)
         return;
     for (uint32_t i = 0; i < b->pub.count; i++)
         record_unref(b->records[i]);
+    q_access_unref(b->pub.access);
     free(b->records);
     free(b);
 }
@@ -289,6 +290,7 @@ static bucket_node *own_bucket(q_catalog *c, uint32_t at)
     }
     b->pub.count = old->pub.count;
     b->pub.records = b->records;
+    b->pub.access = q_access_ref(old->pub.access);
     bucket_unref(old);
     c->buckets[at] = b;
     return b;
@@ -365,5 +367,18 @@ bool q_snapshot_remove_record(q_catalog *c, q_slice bucket, q_slice record)
     record_unref(b->records[at]);
     memmove(&b->records[at], &b->records[at + 1], (b->pub.count - at - 1) * sizeof *b->records);
     b->pub.count--;
+    return true;
+}
+
+bool q_snapshot_put_access(q_catalog *c, q_slice bucket, q_acl *access)
+{
+    bool found;
+    uint32_t at = find_bucket(c, bucket, &found);
+    assert(found);
+    bucket_node *b = own_bucket(c, at);
+    if (!b)
+        return false;
+    q_access_unref(b->pub.access);
+    b->pub.access = access;
     return true;
 }

@@ -5,6 +5,7 @@
 #ifndef Q_SCHEMAS_CATALOG_H
 #define Q_SCHEMAS_CATALOG_H
 
+#include "schemas/access.h"
 #include "schemas/value.h"
 
 typedef enum q_kind { Q_K_SCALAR = 0, Q_K_DOCUMENT, Q_K_RELATION, Q_K_METRIC, Q_K_COUNT } q_kind;
@@ -55,6 +56,7 @@ typedef struct q_bucket {
     uint64_t incarnation;
     uint32_t count;              /* of records */
     const q_record *const *records; /* by name */
+    const q_acl *access;      /* roles, grants and keys; NULL while there are none */
 } q_bucket;
 
 typedef struct q_catalog q_catalog;
@@ -80,7 +82,9 @@ Q_CHECK q_rc q_name_check(q_slice name, const char *what, q_err *err);
 
 /* DDL, as the statement says it. */
 typedef enum q_ddl_kind {
-    Q_DDL_CREATE_BUCKET = 1, Q_DDL_DROP_BUCKET, Q_DDL_CREATE_RECORD, Q_DDL_ALTER_RECORD, Q_DDL_DROP_RECORD
+    Q_DDL_CREATE_BUCKET = 1, Q_DDL_DROP_BUCKET, Q_DDL_CREATE_RECORD, Q_DDL_ALTER_RECORD, Q_DDL_DROP_RECORD,
+    /* Of roles, grants and keys: the catalog's alone, no engine hears of them, and they are not encoded. */
+    Q_DDL_CREATE_ROLE, Q_DDL_DROP_ROLE, Q_DDL_GRANT, Q_DDL_REVOKE, Q_DDL_CREATE_KEY, Q_DDL_ALTER_KEY, Q_DDL_DROP_KEY
 } q_ddl_kind;
 typedef struct q_ddl {
     q_ddl_kind kind;
@@ -89,7 +93,9 @@ typedef struct q_ddl {
     uint32_t count;       /* CREATE/ALTER: attributes to define or to add (ALTER is additive only) */
     const q_attr *attrs;  /* CREATE: without an `id` among them, `id scalar string` is put first. A metric's datatype may be Q_T_NULL:
                              duration for the unit "duration", otherwise float */
+    const q_access_ddl *access; /* roles, grants and keys */
 } q_ddl;
+static inline bool q_ddl_is_access(q_ddl_kind k) { return k >= Q_DDL_CREATE_ROLE && k <= Q_DDL_DROP_KEY; }
 
 /* Checks the DDL against the snapshot. Q_OK: it would change it. Q_END: nothing to do (IF [NOT] EXISTS). Q_FAIL: why not.
  * ALTER … IF NOT EXISTS leaves out the attributes that are there; DROP RECORD knows no CASCADE: RECORD_IN_USE stands. */
@@ -109,7 +115,7 @@ void q_record_to_quantaql(const q_record *r, q_buf *out); /* one CREATE RECORD s
 /* The WAL's and quanta.schemas' form (msgpack, versioned). Decoding validates everything. */
 void q_bucket_encode(const q_bucket *b, q_buf *out);  /* name and incarnation only */
 void q_record_encode(const q_record *r, q_buf *out);
-/* Adds an encoded bucket or record to a snapshot that is being loaded (recovery, workers): in place when *c has one reference, otherwise
+/* Adds an encoded bucket, record or q_access_encode's to a snapshot that is being loaded (recovery, workers): in place when *c has one reference, otherwise
  * *c becomes a new snapshot and the old one loses a reference. A record's bucket comes first; a record that is there is replaced,
  * a bucket of another incarnation becomes empty. On failure *c is as it was. */
 Q_CHECK q_rc q_catalog_load(q_catalog **c, q_slice encoded, q_err *err);

@@ -2,6 +2,7 @@
  *
  *   bucket  [1, 1, name, incarnation]
  *   record  [1, 2, bucket, bucket incarnation, name, incarnation, version, [attribute …]]
+ *   access  [1, 4, bucket, bucket incarnation, …]             access.c has the rest
  *   DDL     [1, 3, kind, bucket, record, flags, [attribute …]]    flags: 1 if exists, 2 if not exists, 4 cascade
  *   attribute [name, kind, datatype, target, unit, flags]         flags: 1 many, 2 required, 4 unique
  *
@@ -9,7 +10,7 @@
 #include "schemas/mp.h"
 #include "schemas/snapshot.h"
 
-enum { FORMAT = 1, IS_BUCKET = 1, IS_RECORD = 2, IS_DDL = 3 };
+enum { FORMAT = 1, IS_BUCKET = 1, IS_RECORD = 2, IS_DDL = 3, IS_ACCESS = 4 };
 enum { IF_EXISTS = 1, IF_NOT_EXISTS = 2, CASCADE = 4 };
 enum { MANY = 1, REQUIRED = 2, UNIQUE = 4 };
 
@@ -125,7 +126,7 @@ static int open(q_arena *arena, q_slice bytes, q_mp_items *it, q_err *err)
     }
     *it = (q_mp_items){ root.via.array.ptr, root.via.array.size, NULL };
     uint64_t format = q_mp_next_u64(it, UINT32_MAX);
-    int kind = (int)q_mp_next_u64(it, IS_DDL);
+    int kind = (int)q_mp_next_u64(it, IS_ACCESS);
     if (it->wrong || format != FORMAT || kind == 0) {
         (void)damaged(it->wrong ? it->wrong : format != FORMAT ? "its format is of another version" : "its kind is unknown", err);
         return 0;
@@ -208,6 +209,21 @@ static q_rc load_record(q_catalog **c, q_arena *arena, q_mp_items *it, q_err *er
                                                                    : q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
 }
 
+static q_rc load_access(q_catalog **c, q_mp_items *it, q_err *err)
+{
+    q_slice name = next_name(it);
+    uint64_t incarnation = q_mp_next_u64(it, UINT64_MAX);
+    const q_bucket *b = it->wrong ? NULL : q_catalog_bucket(*c, name);
+    q_acl *access;
+    if (!b || b->incarnation != incarnation)
+        return damaged(it->wrong ? it->wrong : b ? "its bucket is of another incarnation" : "its bucket isn't there", err);
+    q_rc rc = q_access_take(it, &access, err);
+    if (rc != Q_OK || (own(c) && q_snapshot_put_access(*c, name, access)))
+        return rc;
+    q_access_unref(access);
+    return q_err_set(err, Q_E_LIMIT_MEMORY, "No memory is left for the catalog.");
+}
+
 q_rc q_catalog_load(q_catalog **c, q_slice encoded, q_err *err)
 {
     q_arena *arena = q_arena_new(0);
@@ -217,6 +233,7 @@ q_rc q_catalog_load(q_catalog **c, q_slice encoded, q_err *err)
     int kind = open(arena, encoded, &it, err);
     q_rc rc = kind == IS_BUCKET   ? load_bucket(c, &it, err)
               : kind == IS_RECORD ? load_record(c, arena, &it, err)
+              : kind == IS_ACCESS ? load_access(c, &it, err)
               : kind              ? damaged("it is neither bucket nor record", err)
                                   : Q_FAIL;
     q_arena_free(arena);

@@ -28,6 +28,7 @@ typedef struct target {
     const q_bucket *bucket;
     const q_record *record; /* ALTER, DROP */
     q_definition definition; /* CREATE RECORD, ALTER */
+    q_acl *access;        /* roles, grants, keys: after it; a reference, or NULL */
 } target;
 
 static q_rc check_create_bucket(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
@@ -107,10 +108,41 @@ static q_rc check_drop_record(const q_catalog *c, const q_ddl *ddl, target *t, q
     return Q_OK;
 }
 
+/* The condition of a GRANT isn't looked at here: quantaql checks it. */
+static q_rc check_grant(const q_ddl *ddl, target *t, q_err *err)
+{
+    const q_access_ddl *d = ddl->access;
+    if (d->on_bucket)
+        return Q_OK;
+    q_rc rc = need_record(t->bucket, ddl->record, &t->record, err);
+    for (uint32_t i = 0; rc == Q_OK && i < d->count; i++)
+        for (uint32_t j = 0; rc == Q_OK && j < d->privileges[i].field_count; j++) {
+            q_slice field = d->privileges[i].fields[j];
+            if (!q_record_attr(t->record, field))
+                rc = unknown(Q_E_UNKNOWN_ATTRIBUTE, "attribute", field, q_record_suggest_attr(t->record, field), err);
+        }
+    return rc;
+}
+
+static q_rc check_access(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
+{
+    q_rc rc = need_bucket(c, ddl->bucket, &t->bucket, err);
+    if (rc == Q_OK && ddl->kind == Q_DDL_CREATE_ROLE)
+        rc = q_name_check(ddl->access->role, "role", err);
+    if (rc == Q_OK && ddl->kind == Q_DDL_CREATE_KEY)
+        rc = q_name_check(ddl->access->key, "key", err);
+    if (rc == Q_OK && (ddl->kind == Q_DDL_GRANT || ddl->kind == Q_DDL_REVOKE))
+        rc = check_grant(ddl, t, err);
+    return rc == Q_OK ? q_access_apply(t->bucket->access, ddl, &t->access, err) : rc;
+}
+
 static q_rc check(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
 {
     t->bucket = NULL;
     t->record = NULL;
+    t->access = NULL;
+    if (q_ddl_is_access(ddl->kind))
+        return check_access(c, ddl, t, err);
     switch (ddl->kind) {
     case Q_DDL_CREATE_BUCKET:
         return check_create_bucket(c, ddl, t, err);
@@ -122,6 +154,8 @@ static q_rc check(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
         return check_alter_record(c, ddl, t, err);
     case Q_DDL_DROP_RECORD:
         return check_drop_record(c, ddl, t, err);
+    default:
+        break;
     }
     return q_err_set(err, Q_E_SCHEMA_INVALID, "A schema change of kind %d is unknown.", (int)ddl->kind);
 }
@@ -129,10 +163,25 @@ static q_rc check(const q_catalog *c, const q_ddl *ddl, target *t, q_err *err)
 q_rc q_catalog_check(const q_catalog *c, const q_ddl *ddl, q_err *err)
 {
     target t;
-    return check(c, ddl, &t, err);
+    q_rc rc = check(c, ddl, &t, err);
+    q_access_unref(t.access);
+    return rc;
 }
 
-static bool change(q_catalog *next, const q_ddl *ddl, const target *t, uint64_t seq)
+/* Its grants go with it: a record of that name that comes later is another one. */
+static bool drop_record(q_catalog *next, const q_ddl *ddl, const target *t)
+{
+    q_acl *access;
+    q_err err = Q_ERR_INIT;
+    if (!q_snapshot_remove_record(next, ddl->bucket, ddl->record) || q_access_without_record(t->bucket->access, ddl->record, &access, &err) != Q_OK)
+        return false;
+    if (q_snapshot_put_access(next, ddl->bucket, access))
+        return true;
+    q_access_unref(access);
+    return false;
+}
+
+static bool change(q_catalog *next, const q_ddl *ddl, target *t, uint64_t seq)
 {
     q_record head = { .bucket = ddl->bucket, .name = ddl->record };
     switch (ddl->kind) {
@@ -152,9 +201,13 @@ static bool change(q_catalog *next, const q_ddl *ddl, const target *t, uint64_t 
         head.version = t->record->version + 1;
         return q_snapshot_put_record(next, &head, &t->definition);
     case Q_DDL_DROP_RECORD:
-        return q_snapshot_remove_record(next, ddl->bucket, ddl->record);
+        return drop_record(next, ddl, t);
+    default:
+        if (!q_snapshot_put_access(next, ddl->bucket, t->access))
+            return false;
+        t->access = NULL; /* the snapshot's now */
+        return true;
     }
-    return false;
 }
 
 q_rc q_catalog_apply(const q_catalog *c, const q_ddl *ddl, uint64_t seq, q_catalog **out, q_err *err)
@@ -166,6 +219,7 @@ q_rc q_catalog_apply(const q_catalog *c, const q_ddl *ddl, uint64_t seq, q_catal
     q_catalog *next = q_snapshot_copy(c);
     if (!next || (rc == Q_OK && !change(next, ddl, &t, seq))) {
         q_catalog_unref(next);
+        q_access_unref(t.access);
         return no_memory(err);
     }
     *out = next;

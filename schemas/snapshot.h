@@ -5,6 +5,7 @@
 #ifndef Q_SCHEMAS_SNAPSHOT_H
 #define Q_SCHEMAS_SNAPSHOT_H
 
+#include "schemas/accessnode.h"
 #include "schemas/define.h"
 #include "schemas/name.h"
 
@@ -20,5 +21,7 @@ void q_snapshot_remove_bucket(q_catalog *c, q_slice name);
 bool q_snapshot_put_record(q_catalog *c, const q_record *head, const q_definition *d);
 /* Precondition: it is there. */
 bool q_snapshot_remove_record(q_catalog *c, q_slice bucket, q_slice record);
+/* Precondition: the bucket is there. Takes the reference to `access`, which may be NULL, when it succeeds. */
+bool q_snapshot_put_access(q_catalog *c, q_slice bucket, q_acl *access);
 
 #endif

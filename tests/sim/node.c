@@ -507,10 +507,10 @@ static q_rc meta(node *n, const char *key, q_slice *out, q_err *err)
     return rc == Q_END ? q_err_set(err, Q_E_INTERNAL, "the log has no %s", key) : rc;
 }
 
-static q_rc authenticate(void *ctx, q_arena *arena, q_slice credentials, q_slice *principal, q_err *err)
+static q_rc authenticate(void *ctx, q_arena *arena, const q_asking *asking, q_principal *out, q_err *err)
 {
     (void)ctx, (void)err;
-    *principal = credentials.len ? q_arena_copy(arena, credentials) : Q_SLICE_LIT("somebody");
+    *out = (q_principal){ .name = asking->credentials.len ? q_arena_copy(arena, asking->credentials) : Q_SLICE_LIT("somebody"), .all = true };
     return Q_OK;
 }
 

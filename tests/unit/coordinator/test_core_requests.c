@@ -387,12 +387,12 @@ static void parameters_in_any_order_are_the_same_body(void **state)
     world_free(w);
 }
 
-static q_rc who(void *ctx, q_arena *arena, q_slice credentials, q_slice *principal, q_err *err)
+static q_rc who(void *ctx, q_arena *arena, const q_asking *asking, q_principal *out, q_err *err)
 {
     (void)ctx;
-    if (!credentials.len)
+    if (!asking->credentials.len)
         return q_err_set(err, Q_E_UNAUTHENTICATED, "No credentials.");
-    *principal = q_arena_copy(arena, credentials);
+    *out = (q_principal){ .name = q_arena_copy(arena, asking->credentials), .all = true };
     return Q_OK;
 }
 

@@ -411,7 +411,31 @@ static inline void gen_attrs(gen *g)
 static inline void gen_ddl(gen *g)
 {
     bool maybe = gen_one_in(g, 3);
-    switch (gen_below(g, 6)) {
+    switch (gen_below(g, 9)) {
+    case 6:
+        gen_word(g, maybe ? "CREATE ROLE IF NOT EXISTS" : gen_one_in(g, 2) ? "DROP ROLE" : "SHOW GRANTS FOR");
+        gen_ddl_name(g);
+        break;
+    case 7: {
+        static const char *const privileges[] = { "SELECT", "ALL", "DELETE", "INSERT (id, `a b`)", "UPDATE(hash), DELETE", "SELECT (to), INSERT" };
+        gen_word(g, "GRANT");
+        gen_word(g, GEN_PICK(g, privileges));
+        gen_word(g, "ON");
+        gen_ddl_name(g);
+        gen_word(g, "TO");
+        gen_ddl_name(g);
+        if (maybe) {
+            gen_word(g, "WHERE");
+            gen_expr(g, 3);
+        }
+        break;
+    }
+    case 8:
+        gen_word(g, maybe ? "REVOKE UPDATE (a, b), ALL ON" : "REVOKE ADMIN, SELECT ON BUCKET");
+        gen_ddl_name(g);
+        gen_word(g, "FROM");
+        gen_ddl_name(g);
+        break;
     case 0:
         gen_word(g, maybe ? "CREATE BUCKET IF NOT EXISTS" : "CREATE BUCKET");
         gen_ddl_name(g);

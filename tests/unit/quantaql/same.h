@@ -70,10 +70,28 @@ static inline bool same_assigns(const q_insert_row *a, const q_insert_row *b)
     return true;
 }
 
+static inline bool same_access(const q_access_ddl *a, const q_access_ddl *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (!q_slice_eq(a->role, b->role) || a->on_bucket != b->on_bucket || a->count != b->count || !q_slice_eq(a->where, b->where) || !q_slice_eq(a->key, b->key) ||
+        a->has_hash != b->has_hash || a->has_expires != b->has_expires || memcmp(a->hash, b->hash, sizeof a->hash) != 0 || a->expires_us != b->expires_us)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const q_privilege *x = &a->privileges[i], *y = &b->privileges[i];
+        if (x->privs != y->privs || x->field_count != y->field_count)
+            return false;
+        for (uint32_t j = 0; j < x->field_count; j++)
+            if (!q_slice_eq(x->fields[j], y->fields[j]))
+                return false;
+    }
+    return true;
+}
+
 static inline bool same_ddl(const q_ddl *a, const q_ddl *b)
 {
     if (a->kind != b->kind || !q_slice_eq(a->bucket, b->bucket) || !q_slice_eq(a->record, b->record) || a->if_exists != b->if_exists ||
-        a->if_not_exists != b->if_not_exists || a->cascade != b->cascade || a->count != b->count)
+        a->if_not_exists != b->if_not_exists || a->cascade != b->cascade || a->count != b->count || !same_access(a->access, b->access))
         return false;
     for (uint32_t i = 0; i < a->count; i++) {
         const q_attr *x = &a->attrs[i], *y = &b->attrs[i];
@@ -87,7 +105,7 @@ static inline bool same_ddl(const q_ddl *a, const q_ddl *b)
 static inline bool same_stmt(const q_stmt *a, const q_stmt *b)
 {
     if (a->kind != b->kind || !q_slice_eq(a->bucket, b->bucket) || !q_slice_eq(a->record_name, b->record_name) || a->record != b->record ||
-        !q_slice_eq(a->show, b->show) || a->row_count != b->row_count || a->star != b->star || a->column_count != b->column_count ||
+        !q_slice_eq(a->show, b->show) || !q_slice_eq(a->role, b->role) || a->row_count != b->row_count || a->star != b->star || a->column_count != b->column_count ||
         a->group_count != b->group_count || a->order_count != b->order_count || a->aggregated != b->aggregated ||
         a->select_count != b->select_count || !same_ddl(&a->ddl, &b->ddl))
         return false;

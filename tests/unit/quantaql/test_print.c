@@ -79,6 +79,13 @@ static const char *const examples[] = {
       "duration, e document)",
     "ALTER RECORD things ADD IF NOT EXISTS (extra scalar int, more metric float unit duration)",
     "SELECT `order`, order, `select`, `a b`.`c d`[\"e f\"] AS `g``h` FROM `from`",
+    "CREATE ROLE IF NOT EXISTS analyst", "DROP ROLE IF EXISTS `from`", "SHOW ROLES", "SHOW KEYS", "SHOW GRANTS", "SHOW GRANTS FOR analyst",
+    "GRANT SELECT (id, total_cost), INSERT, UPDATE (total_cost), DELETE ON orders TO analyst WHERE customer.owner = $jwt.sub AND (id IN $jwt.ids OR NOT total_cost > 5)",
+    "GRANT ALL ON things TO role", "GRANT SELECT, DELETE ON BUCKET shop TO grant", "GRANT ALL ON BUCKET shop TO r", "GRANT ADMIN ON BUCKET shop TO r",
+    "REVOKE UPDATE (a, `b c`), DELETE ON `select` FROM r", "REVOKE ALL ON BUCKET shop FROM r",
+    "CREATE KEY IF NOT EXISTS k FOR ROLE r HASH \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\" EXPIRES time(\"2027-01-01T00:00:00Z\")",
+    "ALTER KEY k HASH \"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"", "ALTER KEY key EXPIRES NULL", "DROP KEY IF EXISTS hash",
+    "SELECT role, key, keys, hash, for, `on`, grant, revoke, all, admin, expires, roles, grants FROM key WHERE hash = $jwt.sub",
     "SELECT id FROM things WHERE i = $a AND t > time($b) AND id IN $c AND self = relation($d) LIMIT $e OFFSET $f",
 };
 

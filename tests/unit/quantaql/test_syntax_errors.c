@@ -16,7 +16,7 @@ static const struct {
     { "DELETE FORM orders", Q_E_QQL_SYNTAX, 1, 1, 8, "Expected FROM, found \"FORM\".", "Did you mean FROM?" },
     { "INSERT INT orders {}", Q_E_QQL_SYNTAX, 1, 1, 8, "Expected INTO", "Did you mean INTO?" },
     { "UPDATE orders SETT a = 1", Q_E_QQL_SYNTAX, 1, 1, 15, "Expected SET", "Did you mean SET?" },
-    { "CREATE BUKET x", Q_E_QQL_SYNTAX, 1, 1, 8, "BUCKET or RECORD", "Did you mean BUCKET?" },
+    { "CREATE BUKET x", Q_E_QQL_SYNTAX, 1, 1, 8, "BUCKET, KEY, RECORD or ROLE", "Did you mean BUCKET?" },
     { "CREATE RECORD x (a scaler string)", Q_E_QQL_SYNTAX, 1, 1, 20, "SCALAR", "Did you mean SCALAR?" },
     { "CREATE RECORD x (a scalar strng)", Q_E_QQL_SYNTAX, 1, 1, 27, "\"strng\" is not a datatype.", "Did you mean string?" },
     { "CREATE RECORD x (a scalar blob)", Q_E_QQL_SYNTAX, 1, 1, 27, "\"blob\" is not a datatype.", "decimal" },
