@@ -188,7 +188,7 @@ static bool show_keys(show *s)
 {
     const q_acl *a = s->bucket ? s->bucket->access : NULL;
     for (uint32_t i = 0; a && i < a->key_count; i++) {
-        const q_key *k = &a->keys[i];
+        const q_api_key *k = &a->keys[i];
         q_value expires = { .type = k->expires_us ? Q_T_TIME : Q_T_NULL, .i = k->expires_us };
         yajl_gen g = row(s);
         q_json_str(g, k->name);

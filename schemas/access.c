@@ -19,7 +19,7 @@ typedef struct node {
     q_arena *arena;
     q_slice *roles;
     q_grant *grants;
-    q_key *keys;
+    q_api_key *keys;
     uint32_t role_cap, grant_cap, key_cap;
 } node;
 
@@ -61,7 +61,7 @@ bool q_access_has_role(const q_acl *a, q_slice role)
     return false;
 }
 
-const q_key *q_access_key(const q_acl *a, q_slice name)
+const q_api_key *q_access_key(const q_acl *a, q_slice name)
 {
     for (uint32_t i = 0; a && i < a->key_count; i++)
         if (q_slice_eq(a->keys[i].name, name))
@@ -85,7 +85,7 @@ static node *node_new(uint32_t roles, uint32_t grants, uint32_t keys)
         n->key_cap = keys;
         n->roles = Q_NEW_ARRAY(arena, q_slice, roles + 1u);
         n->grants = Q_NEW_ARRAY(arena, q_grant, grants + 1u);
-        n->keys = Q_NEW_ARRAY(arena, q_key, keys + 1u);
+        n->keys = Q_NEW_ARRAY(arena, q_api_key, keys + 1u);
     }
     if (!n || !n->roles || !n->grants || !n->keys) {
         q_arena_free(arena);
@@ -151,10 +151,10 @@ static bool add_grant(node *n, const q_grant *g)
     return true;
 }
 
-static bool add_key(node *n, const q_key *k)
+static bool add_key(node *n, const q_api_key *k)
 {
     uint32_t at = n->pub.key_count;
-    q_key mine = *k;
+    q_api_key mine = *k;
     if (at == n->key_cap || !copy_text(n, k->name, &mine.name) || !copy_text(n, k->role, &mine.role))
         return false;
     for (; at > 0 && q_slice_cmp(n->keys[at - 1].name, k->name) > 0; at--)
@@ -176,7 +176,7 @@ static node *copy_but(const q_acl *a, q_slice role, q_slice record, q_slice key,
         ok = q_slice_eq(g->role, role) || (record.len && q_slice_eq(g->record, record)) || add_grant(n, g);
     }
     for (uint32_t i = 0; ok && a && i < a->key_count; i++) {
-        const q_key *k = &a->keys[i];
+        const q_api_key *k = &a->keys[i];
         ok = q_slice_eq(k->role, role) || q_slice_eq(k->name, key) || add_key(n, k);
     }
     if (!ok && n)
@@ -320,9 +320,9 @@ static q_rc apply_grants(const q_acl *a, const q_ddl *ddl, node **out, q_err *er
 static q_rc apply_key(const q_acl *a, const q_ddl *ddl, node **out, q_err *err)
 {
     const q_access_ddl *d = ddl->access;
-    const q_key *old = q_access_key(a, d->key);
+    const q_api_key *old = q_access_key(a, d->key);
     bool create = ddl->kind == Q_DDL_CREATE_KEY;
-    q_key k = old ? *old : (q_key){ .name = d->key, .role = d->role };
+    q_api_key k = old ? *old : (q_api_key){ .name = d->key, .role = d->role };
     if (create && old)
         return ddl->if_not_exists ? Q_END : q_err_set(err, Q_E_KEY_EXISTS, "The key \"%.*s\" is there already.", Q_SLICE_FMT(d->key));
     if (!create && !old)
@@ -389,7 +389,7 @@ void q_access_encode(const q_acl *a, q_slice bucket, uint64_t incarnation, q_buf
     }
     q_mp_pack_array(out, a->key_count);
     for (uint32_t i = 0; i < a->key_count; i++) {
-        const q_key *k = &a->keys[i];
+        const q_api_key *k = &a->keys[i];
         q_mp_pack_array(out, 4);
         q_mp_str(out, k->name);
         q_mp_str(out, k->role);
@@ -420,7 +420,7 @@ static void take_grant(q_mp_items *list, node *n)
 static void take_key(q_mp_items *list, node *n)
 {
     q_mp_items it = q_mp_next_list(list, 4);
-    q_key k = { .name = q_mp_next_text(&it, Q_MAX_NAME_BYTES) };
+    q_api_key k = { .name = q_mp_next_text(&it, Q_MAX_NAME_BYTES) };
     k.role = q_mp_next_text(&it, Q_MAX_NAME_BYTES);
     q_slice hash = q_mp_next_bin(&it, sizeof k.hash);
     k.expires_us = q_mp_next_i64(&it);

@@ -29,17 +29,17 @@ typedef struct q_grant {
     q_slice where;           /* a condition's text; empty: every row */
 } q_grant;
 
-typedef struct q_key {
+typedef struct q_api_key {
     q_slice name, role;
     uint8_t hash[Q_KEY_HASH_BYTES]; /* of the whole key text */
     int64_t expires_us;      /* since 1970; 0: never */
-} q_key;
+} q_api_key;
 
 typedef struct q_acl {
     uint32_t role_count, grant_count, key_count;
     const q_slice *roles;    /* ascending */
     const q_grant *grants;   /* by role, then record, then as they were given */
-    const q_key *keys;       /* by name */
+    const q_api_key *keys;       /* by name */
 } q_acl;
 
 /* What the statements say: one of q_ddl's kinds from Q_DDL_CREATE_ROLE on. */
@@ -63,7 +63,7 @@ typedef struct q_access_ddl {
 
 /* ---- reading a snapshot; `a` may be NULL: nothing is granted ---- */
 bool q_access_has_role(const q_acl *a, q_slice role);
-const q_key *q_access_key(const q_acl *a, q_slice name); /* NULL when there is none */
+const q_api_key *q_access_key(const q_acl *a, q_slice name); /* NULL when there is none */
 static inline bool q_grant_covers(const q_grant *g, q_slice field)
 {
     for (uint32_t i = 0; i < g->field_count; i++)

@@ -92,6 +92,7 @@ q_named q_rule_named_after(const q_named *named, q_ddl_kind kind, uint64_t incar
     case Q_DDL_CREATE_RECORD: after.created = seq; break;
     case Q_DDL_DROP_BUCKET:
     case Q_DDL_DROP_RECORD: after.dropped = seq; break;
+    default: break; /* of roles, grants and keys: no engine hears of them */
     case Q_DDL_ALTER_RECORD:
         /* The first attribute for this engine: its CREATE was never sent here. */
         if (after.created < incarnation)

@@ -837,11 +837,15 @@ void q_host_metrics(q_host *h, q_buf *out)
     q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"aborted\"", (double)s.aborted);
     q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"rolled_back\"", (double)s.rolled_back);
     q_metric_sample(out, Q_MT_TRANSACTIONS, "outcome=\"rejected\"", (double)s.rejected);
+    q_metric_head(out, Q_MT_DENIED);
+    q_metric_sample(out, Q_MT_DENIED, "reason=\"credentials\"", (double)s.unauthenticated);
+    q_metric_sample(out, Q_MT_DENIED, "reason=\"privilege\"", (double)s.denied);
     const struct { q_metric metric; double value; } rest[] = {
         { Q_MT_REQUESTS, (double)s.requests },
         { Q_MT_DUPLICATES, (double)s.duplicates },
         { Q_MT_READ_ONLY, (double)s.read_only },
         { Q_MT_RESOLVED, (double)s.resolved },
+        { Q_MT_GRANTS_CHANGED, (double)s.grants_changed },
         { Q_MT_LOCK_WAITS, (double)s.lock_waits },
         { Q_MT_IN_FLIGHT, (double)s.in_flight },
         { Q_MT_WAITING, (double)s.waiting_for_locks },

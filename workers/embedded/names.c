@@ -278,6 +278,7 @@ q_rc q_names_apply_ddl(q_names *n, const q_writes *w, const q_item *item, uint64
             *lmdb = write_entry(n, k);
         break;
     case Q_DDL_DROP_RECORD: *lmdb = drop_record(n, k, seq); break;
+    default: break; /* of roles, grants and keys: no engine hears of them */
     }
     return rc;
 }

@@ -200,6 +200,7 @@ q_rc ix_apply_ddl(q_engine *e, q_arena *arena, uint64_t epoch, ix_ref *ref, q_er
         break;
     case Q_DDL_CREATE_RECORD: rc = clear_for(e, d, named, ref->seq, err); break;
     case Q_DDL_DROP_RECORD: rc = drop_record(e, d, ref->seq, err); break;
+    default: break; /* of roles, grants and keys: no engine hears of them */
     case Q_DDL_ALTER_RECORD: break;
     }
     q_named after = q_rule_named_after(named, d->kind, ref->item->incarnation, ref->seq);

@@ -117,6 +117,7 @@ q_rc pg_apply_ddl(q_engine *e, q_arena *arena, const q_ddl *d, uint64_t incarnat
         add(s, q_arena_printf(arena, "DROP TABLE IF EXISTS %s", pg_table(arena, d->bucket, d->record)).ptr, 0, NULL);
         remember(s, d, false, zero, number, number);
         break;
+    default: break; /* of roles, grants and keys: no engine hears of them */
     }
     add(s, "COMMIT", 0, NULL);
     if (s->failed)
