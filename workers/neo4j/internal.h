@@ -31,6 +31,7 @@ struct q_engine {
     struct curl_slist *headers;
     char *url;
     uint64_t cluster;
+    bool warm; /* its statements were planned once */
     q_buf answer;
     nj_definition *definitions[NJ_MAX_DEFINITIONS];
     size_t definition_count;
@@ -86,7 +87,11 @@ Q_CHECK q_rc nj_apply_ddl(q_engine *e, uint64_t epoch, const q_ddl *ddl, uint64_
 Q_CHECK q_rc nj_purge(q_engine *e, uint64_t epoch, uint64_t upto, q_err *err);
 void nj_forget(q_engine *e); /* every definition */
 
-/* ---- write.c, read.c ---- */
+/* ---- write.c, read.c, warm.c ---- */
+
+void nj_apply_statement(q_buf *text, const char *label, q_slice bucket, const nj_definition *d);
+/* Once a session: the typical statements, without effect. */
+void nj_warm_up(q_engine *e, uint64_t epoch);
 
 Q_CHECK q_rc nj_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *txns, size_t n, q_vote *votes, q_err *err);
 Q_CHECK q_rc nj_commit(q_engine *e, q_arena *arena, uint64_t epoch, uint64_t below, const q_txn_work *txns, size_t n, q_err *err);

@@ -130,6 +130,7 @@ static q_rc nj_fence(q_engine *e, uint64_t epoch, q_engine_state *state, q_err *
     if (state->epoch > epoch)
         return q_err_set(err, Q_E_ENGINE_REFUSED, "neo4j remembers epoch %llu, higher than %llu: a newer coordinator is at work",
                          (unsigned long long)state->epoch, (unsigned long long)epoch);
+    nj_warm_up(e, epoch);
     return Q_OK;
 }
 

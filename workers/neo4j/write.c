@@ -193,7 +193,7 @@ q_rc nj_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
 
 /* The statement for parts of one record. `row.attrs` are the relations that the item names, `row.to` their ids, `row.uuid` which of them are
  * uuids, `row.empty` those that have none and yet aren't NULL. A part's relations that it replaces go, all of them when it begins anew. */
-static void apply_statement(q_buf *text, const char *label, q_slice bucket, const nj_definition *d)
+void nj_apply_statement(q_buf *text, const char *label, q_slice bucket, const nj_definition *d)
 {
     q_buf_printf(text,
                  "OPTIONAL MATCH (b:_quanta {name: $bucket}) OPTIONAL MATCH (d:_quanta {name: $record}) "
@@ -333,7 +333,7 @@ static q_rc add_group(q_engine *e, nj_request *r, work *first, size_t n, q_err *
         return rc;
     q_buf text = Q_BUF_INIT(1 << 20), name = Q_BUF_INIT(256);
     nj_label(label, first->bucket, first->item->record);
-    apply_statement(&text, label, first->bucket, d);
+    nj_apply_statement(&text, label, first->bucket, d);
     for (size_t i = 1; i < n; i++)
         first[i].round = id_order(&first[i - 1].item->id, &first[i].item->id) == 0 ? first[i - 1].round + 1 : 0;
     qsort(first, n, sizeof *first, by_round);
