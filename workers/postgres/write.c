@@ -367,23 +367,43 @@ static void add_not_prepared(writer *w, const q_engine *e, uint64_t seq)
     add(w, Q_SLICE_LIT("SELECT 1 / (count(*) = 0)::int FROM pg_prepared_xact() WHERE gid LIKE $1::text"), &p, UINT32_MAX);
 }
 
+/* The server walks through all that is prepared for each such look: a larger batch looks once, for all. */
+enum { LOOKS_OF_THEIR_OWN = 4 };
+
+static q_rc already_prepared(q_engine *e, q_arena *arena, const q_txn_work *txns, size_t n, bool *yes, q_err *err)
+{
+    uint64_t *epochs, *seqs;
+    size_t count;
+    q_rc rc = pg_list_prepared(e, arena, &epochs, &seqs, &count, err);
+    for (size_t i = 0; rc == Q_OK && i < n; i++)
+        for (size_t k = 0; k < count && !yes[i]; k++)
+            yes[i] = seqs[k] == txns[i].seq;
+    return rc == Q_FAIL ? Q_RETRY : rc;
+}
+
 q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *txns, size_t n, q_vote *votes, q_err *err)
 {
     q_writes *all = Q_NEW_ARRAY(arena, q_writes, n);
     writer *writers = Q_NEW_ARRAY(arena, writer, n);
     pg_unit *units = Q_NEW_ARRAY(arena, pg_unit, n);
     size_t *unit_of = Q_NEW_ARRAY(arena, size_t, n), count = 0;
-    if (!all || !writers || !units || !unit_of) {
+    bool *prepared = Q_NEW_ARRAY(arena, bool, n), one_by_one = n <= LOOKS_OF_THEIR_OWN;
+    uint32_t look = one_by_one ? 1 : 0; /* which statement of a unit: BEGIN is 0, the epoch comes next */
+    if (!all || !writers || !units || !unit_of || !prepared) {
         q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
         return Q_RETRY;
     }
     q_rc rc = pg_set_epoch(e, epoch, err);
+    if (rc == Q_OK && !one_by_one)
+        rc = already_prepared(e, arena, txns, n, prepared, err);
     if (rc != Q_OK)
         return rc;
     for (size_t i = 0; i < n; i++) {
         votes[i] = (q_vote){ .seq = txns[i].seq };
         unit_of[i] = SIZE_MAX;
         q_err bad = Q_ERR_INIT;
+        if (prepared[i])
+            continue;
         if (q_writes_decode(arena, txns[i].writes, &all[i], &bad) != Q_OK) {
             votes[i].no = Q_NO_REFUSED;
             votes[i].text = q_arena_copy(arena, q_slice_cstr(bad.message));
@@ -400,7 +420,8 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
         writer *w = &writers[i];
         w->arena = arena;
         add(w, Q_SLICE_LIT("BEGIN"), NULL, UINT32_MAX);
-        add_not_prepared(w, e, txns[i].seq);
+        if (one_by_one)
+            add_not_prepared(w, e, txns[i].seq);
         add_guards(w, &all[i], epoch);
         for (uint32_t k = 0; k < all[i].count; k++)
             add_prepare_item(w, &all[i], k, txns[i].seq);
@@ -416,9 +437,9 @@ q_rc pg_prepare(q_engine *e, q_arena *arena, uint64_t epoch, const q_txn_work *t
     rc = pg_run_transactions(e, arena, units, count, err);
     for (size_t i = 0; rc == Q_OK && i < n; i++) {
         pg_unit *u = unit_of[i] == SIZE_MAX ? NULL : &units[unit_of[i]];
-        if (!u || u->ok || (u->failed == 1 && !strcmp(u->sqlstate, "22012"))) /* prepared before: YES */
+        if (!u || u->ok || (one_by_one && u->failed == look && !strcmp(u->sqlstate, "22012"))) /* prepared before: YES */
             continue;
-        if (u->failed == 2 && !strcmp(u->sqlstate, "22012"))
+        if (u->failed == look + 1 && !strcmp(u->sqlstate, "22012"))
             return q_err_set(err, Q_E_ENGINE_REFUSED, "postgres remembers a higher epoch than %llu", (unsigned long long)epoch);
         rc = explain(e, arena, u, &writers[i], &all[i], txns[i].seq, &votes[i], err);
     }
