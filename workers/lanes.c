@@ -79,6 +79,33 @@ void q_queue_clear(q_queue *q, q_spares *spares)
         q_entry_drop(e, spares);
 }
 
+static int seq_order(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return (a > b) - (a < b);
+}
+
+void q_queue_without(q_queue *q, q_spares *spares, const uint64_t *seqs, uint32_t n)
+{
+    q_queue kept = { 0 };
+    for (q_entry *e = q_queue_pop(q); e; e = q_queue_pop(q)) {
+        q_txn_work *txns = Q_NEW_ARRAY(e->arena, q_txn_work, e->msg.count);
+        uint32_t left = 0;
+        for (uint32_t i = 0; txns && i < e->msg.count; i++)
+            if (!bsearch(&e->msg.txns[i].seq, seqs, n, sizeof *seqs, seq_order))
+                txns[left++] = e->msg.txns[i];
+        if (txns && left < e->msg.count) {
+            e->msg.txns = txns;
+            e->msg.count = left;
+        }
+        if (e->msg.count)
+            q_queue_push(&kept, e);
+        else
+            q_entry_drop(e, spares);
+    }
+    *q = kept;
+}
+
 /* ---- what was aborted ---- */
 
 static uint32_t slot_of(uint64_t seq) { return (uint32_t)((seq * 0x9E3779B97F4A7C15u) >> 40) & (4 * Q_ABORTED_MAX - 1); }

@@ -63,6 +63,8 @@ void q_spares_free(q_spares *s);
 void q_queue_push(q_queue *q, q_entry *e);
 q_entry *q_queue_pop(q_queue *q);
 void q_queue_clear(q_queue *q, q_spares *spares);
+/* Takes transactions out of the messages that wait: `seqs` in ascending order. A message that is left without any goes. */
+void q_queue_without(q_queue *q, q_spares *spares, const uint64_t *seqs, uint32_t n);
 /* The entry's memory goes when it is neither queued nor in a job. */
 void q_entry_drop(q_entry *e, q_spares *spares);
 

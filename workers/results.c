@@ -151,11 +151,32 @@ void q_worker_keep_behind(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *f
     b->window = kept - b->from;
 }
 
+static int seq_cmp(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* A slow apply is sent again before it is answered; that one came before this answer, so it needs neither an apply nor an answer of its own.
+ * Without this a slow engine gets ever more to do. */
+static void forget_repeats(q_worker *w, const q_box *b, q_worker_fx *fx)
+{
+    uint64_t *seqs = w->commits.first ? Q_NEW_ARRAY(fx->arena, uint64_t, b->window) : NULL;
+    for (uint32_t i = 0; seqs && i < b->window; i++)
+        seqs[i] = b->units[b->from + i].work.seq;
+    if (!seqs)
+        return;
+    qsort(seqs, b->window, sizeof *seqs, seq_cmp);
+    q_queue_without(&w->commits, &w->spares, seqs, b->window);
+}
+
 static void applied(q_worker *w, q_box *b, q_worker_fx *fx)
 {
     /* Durable in the engine, whatever epoch is known by now. */
     if (!Q_SABOTAGED(w->config.sabotage, Q_SAB_ACK_BEFORE_APPLY))
         send_acks(w, b, b->from, b->from + b->window, fx);
+    if (b->pub.epoch == w->known_epoch)
+        forget_repeats(w, b, fx);
     w->stats.applied += b->window;
     for (uint32_t i = b->from; i < b->from + b->window; i++)
         if (b->units[i].work.seq > w->applied_seen)
@@ -293,12 +314,6 @@ static void fence_done(q_worker *w, q_box *b, int64_t mono_us, q_worker_fx *fx)
         if (!refused)
             w->fence_due = true;
     }
-}
-
-static int seq_cmp(const void *x, const void *y)
-{
-    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
-    return (a > b) - (a < b);
 }
 
 /* B8. Who stays prepared from one sweep to the next, or from an epoch before this one, is asked about; the coordinator answers ABORT for

@@ -361,6 +361,31 @@ static bool acked(const drive *d, uint64_t seq)
     return false;
 }
 
+/* While the engine is slow the coordinator sends again what it waits for: that isn't applied a second time. What comes after the answer is. */
+static void a_commit_that_is_repeated_before_its_answer_runs_once(void **state)
+{
+    drive *d = drive_new(*state, &plain);
+    fence(d, 1);
+    deliver_txns(d, Q_M_COMMIT, 1, 10, 3);
+    q_job *j = must_run(d, Q_J_COMMIT);
+    assert_int_equal(j->count, 3);
+    deliver_txns(d, Q_M_COMMIT, 1, 10, 3);
+    deliver_txns(d, Q_M_COMMIT, 1, 11, 4); /* 13 and 14 are new */
+    deliver_txns(d, Q_M_COMMIT, 1, 12, 1);
+    finish_kind(d, Q_J_COMMIT);
+    j = must_run(d, Q_J_COMMIT);
+    assert_int_equal(j->count, 2);
+    assert_int_equal(j->txns[0].seq, 13);
+    finish_kind(d, Q_J_COMMIT);
+    assert_null(running(d, Q_J_COMMIT));
+    for (uint64_t s = 10; s < 15; s++)
+        assert_true(acked(d, s));
+    deliver_txns(d, Q_M_COMMIT, 1, 10, 1); /* its answer was lost, or an operator replays it */
+    assert_int_equal(must_run(d, Q_J_COMMIT)->count, 1);
+    finish_kind(d, Q_J_COMMIT);
+    drive_end(d);
+}
+
 static void one_that_fails_holds_up_only_those_that_need_its_records(void **state)
 {
     const q_rc ways[2] = { Q_FAIL, Q_RETRY };
@@ -833,6 +858,7 @@ int main(void)
         ARENA_TEST(a_job_is_bounded),
         ARENA_TEST(an_ack_leaves_only_after_success),
         ARENA_TEST(what_comes_later_waits_behind_a_failing_batch),
+        ARENA_TEST(a_commit_that_is_repeated_before_its_answer_runs_once),
         ARENA_TEST(one_that_fails_holds_up_only_those_that_need_its_records),
         ARENA_TEST(one_that_waits_for_a_later_one_meets_it),
         ARENA_TEST(what_stands_behind_the_bad_one_in_its_batch_waits_too),
