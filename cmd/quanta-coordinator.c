@@ -165,7 +165,6 @@ static void answer(void *ctx, const q_admin_request *request, q_admin_reply *rep
     q_operate_answer(k->host, request, reply);
     if (strcmp(request->path, "/metrics") || reply->status != 200)
         return;
-    q_metric_head(&reply->body, Q_MT_PHASE);
     q_watch_phases(&k->watch, k->engines, &reply->body);
     q_watch_counts(&k->watch, k->engines, &reply->body);
     q_metric_one(&reply->body, Q_MT_PAUSED, atomic_load(&k->paused));
@@ -179,7 +178,8 @@ static void answer(void *ctx, const q_admin_request *request, q_admin_reply *rep
 static q_rc open_log(coordinator *k, q_err *err)
 {
     const q_config *c = k->process.config;
-    q_host_config config = { .log_dir = c->wal.dir, .log_max_bytes = (uint64_t)c->wal.max_bytes, .new_topic = k->process.new_topic };
+    q_host_config config = { .log_dir = c->wal.dir, .log_max_bytes = (uint64_t)c->wal.max_bytes, .new_topic = k->process.new_topic,
+                             .slow_ms = c->log.slow_ms };
     q_system_core(c, k->engines, &config.core);
     config.transport = (q_host_transport){ .send = send_work, .send_all = send_all, .publish = publish, .pause = pause_requests, .fatal = host_fatal, .ctx = k };
     q_rc rc = q_system_make_dir(c->wal.dir, "wal.dir", err);

@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "cmd/config/config.h"
 #include "cmd/gateway/gateway.h"
+#include "cmd/host/metrics.h"
 
 #include <getopt.h>
 #include <pthread.h>
@@ -31,6 +32,7 @@ static void answer(void *ctx, const q_admin_request *request, q_admin_reply *rep
     if (!strcmp(request->path, "/metrics")) {
         reply->status = 200;
         reply->type = "text/plain; version=0.0.4; charset=utf-8";
+        q_metric_process(&reply->body);
         return;
     }
     reply->status = !strcmp(request->path, "/readyz") && !ready ? 503 : 200;

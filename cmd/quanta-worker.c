@@ -349,11 +349,7 @@ static void metrics(worker *w, q_buf *out)
         }
     }
     q_metric_head(out, Q_MT_PHASE);
-    for (int e = 0; e < Q_EN_COUNT; e++)
-        for (int c = 0; w->engine[e].on && c < Q_MC_COUNT; c++) {
-            snprintf(labels, sizeof labels, "phase=\"%s\",engine=\"%s\"", q_measured_name((q_measured_call)c), q_engine_name((q_engine_id)e));
-            q_metric_histogram(out, Q_MT_PHASE, labels, &q_measured_of((q_engine_id)e)->times[c]);
-        }
+    q_measured_phases(w->engines, out);
     q_metric_one(out, Q_MT_EPOCH, (double)epoch);
     q_metric_one(out, Q_MT_VOTES_OUT, (double)atomic_load(&w->sent));
     q_metric_one(out, Q_MT_MESSAGES_LOST, (double)atomic_load(&w->lost));

@@ -65,6 +65,7 @@ static void act(q_core *c, q_txn *t, uint32_t action, q_engine_id engine)
         break;
     case Q_TPA_REPLY:
         q_core_send_reply(c, t);
+        q_core_tell_account(c, t);
         break;
     case Q_TPA_EVENTS:
         q_core_send_events(c, t);

@@ -20,6 +20,20 @@ typedef struct q_asking {    /* borrowed for the call */
  * pure: keys were loaded before. */
 typedef q_rc (*q_authenticate)(void *ctx, q_arena *arena, const q_asking *asking, q_principal *out, q_err *err);
 
+/* What one answered request took: for metrics, the log of slow queries and spans; decides nothing. Valid during the call. 0: that didn't happen. */
+typedef struct q_account {
+    const char *status;         /* as in the answer; static */
+    q_code code;                /* Q_E_NONE, or why it was refused */
+    bool read_only;
+    uint64_t seq;
+    q_slice request_id, bucket, text; /* text: the statement as it was sent, with the values that stand in it */
+    q_slice trace;              /* W3C traceparent as it came; not checked */
+    int64_t total_ns, parse_ns, lock_ns, read_ns, prepare_ns, persist_ns; /* total: from arrival to answer */
+    int64_t arrived_ns, granted_ns, run_ns, voted_ns;     /* by the stopwatch */
+    int64_t engine_read_ns[Q_EN_COUNT];    /* of its reads, each from sending to its rows, added up: they may run beside each other */
+    int64_t engine_prepare_ns[Q_EN_COUNT]; /* from the end of the run to its vote */
+} q_account;
+
 typedef struct q_core_config {
     uint64_t cluster;               /* from the log */
     uint8_t log_incarnation[16];    /* from the log: part of every request's identity */
@@ -51,6 +65,8 @@ typedef struct q_core_config {
     q_authenticate authenticate;    /* NULL: everybody is "anonymous" and may do everything */
     void *auth_ctx;
     int64_t (*stopwatch_ns)(void);  /* only for timings_ms in results, decides nothing; NULL: times within one step are 0 */
+    void (*account)(void *ctx, const q_account *a); /* NULL: nobody wants it. Called when an answer leaves; must not block */
+    void *account_ctx;
 } q_core_config;
 
 /* ---- events ---- */
@@ -189,6 +205,7 @@ typedef struct q_core_stats {
     uint64_t resolved;                 /* by operators */
     uint64_t denied, unauthenticated;  /* requests refused for want of a privilege; of valid credentials */
     uint64_t grants_changed;           /* statements that changed roles, grants or keys */
+    uint64_t resent[Q_EN_COUNT];       /* messages sent again because an answer was overdue */
     uint64_t epoch, next_seq;
     uint32_t engines_ready;            /* mask: told the epoch and answering */
     const char *engine_state[Q_EN_COUNT]; /* "ready", "not answering", "needs replay", "another cluster's", "not configured"; static */

@@ -75,6 +75,7 @@ static bool send_reads(q_core *c, q_txn *t, const q_exec_read *reads, size_t cou
         r->engine = reads[i].engine;
         r->read = &reads[i].read;
         r->next = t->reads;
+        r->sent_ns = c->config.account ? q_core_stopwatch(c) : 0;
         t->reads = r;
         q_core_out_push(c, t->bucket_name, r->engine, Q_OUT_READ, r->ticket);
     }
@@ -169,6 +170,8 @@ void q_core_rows_came(q_core *c, q_engine_id engine, const q_rows *rows)
         q_rows mine = *rows;
         mine.read_id = r->read->read_id;
         if (q_exec_feed(t->exec, mine.read_id, &mine, &err) == Q_OK) {
+            if (c->config.account)
+                t->engine_read_ns[engine] += q_core_stopwatch(c) - r->sent_ns;
             answered(c, r);
             if (!t->reads)
                 q_core_fire(c, t, Q_TPE_LAST_ROWS, 0);
@@ -224,12 +227,20 @@ static uint32_t reading_from(const q_txn *t)
     return mask;
 }
 
+static void count_resent(q_core *c, const q_txn *t)
+{
+    uint32_t to = t->state == Q_TPS_READING ? reading_from(t) : t->state == Q_TPS_PREPARING ? t->unvoted : t->state == Q_TPS_APPLYING ? t->unapplied : 0;
+    for (q_engine_id e = 0; e < Q_EN_COUNT; e++)
+        c->stats.resent[e] += to >> e & 1;
+}
+
 void q_core_timer_due(q_core *c, q_txn *t)
 {
     q_err err;
     q_core_no_err(&err);
     char names[80];
     if (t->state == Q_TPS_APPLYING || c->mono_us < t->deadline_us) {
+        count_resent(c, t);
         q_core_fire(c, t, Q_TPE_RESEND, 0);
         return;
     }

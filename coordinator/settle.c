@@ -148,6 +148,24 @@ void q_core_send_reply(q_core *c, q_txn *t)
     t->duplicates = NULL;
 }
 
+void q_core_tell_account(q_core *c, const q_txn *t)
+{
+    if (!c->config.account)
+        return;
+    q_timings m = timings(c, t, t->lsn != 0);
+    int64_t now = q_core_stopwatch(c), last = t->voted_ns ? t->voted_ns : t->run_ns;
+    q_account a = {
+        .status = t->status, .code = t->error.code, .read_only = t->read_only, .seq = t->seq,
+        .request_id = t->in.request_id, .bucket = t->bucket_name, .text = t->text.len ? t->text : t->in.query, .trace = t->in.trace,
+        .total_ns = between(t->arrived_ns, now), .parse_ns = m.parse_ns, .lock_ns = m.lock_ns, .read_ns = m.read_ns, .prepare_ns = m.prepare_ns,
+        .persist_ns = t->lsn ? between(last, now) : 0, /* what this one waited, not what the last group took */
+        .arrived_ns = t->arrived_ns, .granted_ns = t->granted_ns, .run_ns = t->run_ns, .voted_ns = t->voted_ns,
+    };
+    memcpy(a.engine_read_ns, t->engine_read_ns, sizeof a.engine_read_ns);
+    memcpy(a.engine_prepare_ns, t->engine_prepare_ns, sizeof a.engine_prepare_ns);
+    c->config.account(c->config.account_ctx, &a);
+}
+
 /* Q_SAB_REPLY_BEFORE_SYNC */
 void q_core_send_early(q_core *c, q_txn *t) { reply_to(c, t, t->in.reply_topic, q_effects_copy(c->fx, t->reply), 0); }
 

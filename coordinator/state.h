@@ -67,6 +67,7 @@ typedef struct q_open_read { /* sent and not answered */
     q_engine_id engine;
     const q_read *read;
     bool again;               /* the engine said RETRY: wait for the next resend */
+    int64_t sent_ns;          /* by the stopwatch */
 } q_open_read;
 
 /* What every event touches stands first, together: with thousands in flight each cache line counts. */
@@ -121,6 +122,7 @@ struct q_txn {
     const char *status;
     int64_t arrived_us;         /* monotonic */
     int64_t arrived_ns, planned_ns, granted_ns, run_ns, voted_ns; /* by the stopwatch; 0: not yet */
+    int64_t engine_read_ns[Q_EN_COUNT], engine_prepare_ns[Q_EN_COUNT];
     q_trouble *trouble[Q_EN_COUNT];
     q_err error;                /* only its code is cleared for a new transaction */
 };
@@ -381,6 +383,7 @@ Q_CHECK q_rc q_core_prepare_ddl(q_core *c, q_txn *t, q_err *err);
 /* settle.c */
 /* One more publication whose acknowledgement `a` waits for: its token. */
 uint64_t q_core_answer_expect(q_core *c, q_answer *a);
+void q_core_tell_account(q_core *c, const q_txn *t);
 void q_core_send_reply(q_core *c, q_txn *t);
 void q_core_send_early(q_core *c, q_txn *t);
 void q_core_send_events(q_core *c, q_txn *t);

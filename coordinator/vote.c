@@ -68,6 +68,8 @@ void q_core_vote_came(q_core *c, q_engine_id engine, const q_vote *vote)
     }
     if (!(t->unvoted >> engine & 1))
         return; /* the same vote again, or nobody's who was asked */
+    if (c->config.account)
+        t->engine_prepare_ns[engine] = q_core_stopwatch(c) - t->run_ns;
     if (vote->no != Q_NO_NONE) {
         said_no(c, t, engine, vote);
         return;

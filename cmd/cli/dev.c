@@ -11,6 +11,8 @@
 #include "cmd/host/admin.h"
 #include "cmd/host/coordinator_host.h"
 #include "cmd/host/intake.h"
+#include "cmd/host/measured.h"
+#include "cmd/host/metrics.h"
 #include "cmd/host/operate.h"
 #include "workers/runtime.h"
 
@@ -110,6 +112,10 @@ static void answer(void *ctx, const q_admin_request *request, q_admin_reply *rep
 {
     dev *d = ctx;
     q_operate_answer(d->host, request, reply);
+    if (strcmp(request->path, "/metrics") || reply->status != 200)
+        return;
+    q_measured_phases((1u << Q_EN_COUNT) - 1, &reply->body);
+    q_metric_process(&reply->body);
 }
 
 /* ---- start ---- */
@@ -135,7 +141,7 @@ static q_rc start_broker(dev *d, q_err *err)
 
 static q_rc open_coordinator(dev *d, const char *log_dir, q_err *err)
 {
-    q_host_config config = { .log_dir = log_dir, .log_max_bytes = LOG_MAX_BYTES, .new_broker = true };
+    q_host_config config = { .log_dir = log_dir, .log_max_bytes = LOG_MAX_BYTES, .new_broker = true, .slow_ms = 1000 };
     q_operate_defaults(&config.core);
     config.transport = (q_host_transport){ .send = send_work, .publish = publish, .pause = pause_requests, .fatal = host_fatal, .ctx = d };
     return q_host_open(&config, &d->host, err);
@@ -153,7 +159,7 @@ static q_rc start_workers(dev *d, q_err *err)
         q_worker_config worker;
         q_operate_worker_defaults(&worker, &q_engine_embedded, &engine);
         if (rc == Q_OK)
-            rc = q_worker_runtime_start(&q_engine_embedded, &engine, &worker, worker_said, d, &d->workers[e], err);
+            rc = q_worker_runtime_start(q_measured_ops((q_engine_id)e, &q_engine_embedded), &engine, &worker, worker_said, d, &d->workers[e], err);
     }
     return rc;
 }

@@ -42,7 +42,7 @@ typedef struct q_config {
         int64_t requests_retention_h, results_retention_h, work_retention_h, changes_retention_h;
     } topics;
     struct { const char *host; int64_t coordinator_port; } http;
-    struct { const char *level; } log;
+    struct { const char *level; int64_t slow_ms; } log;
     struct { const char *dir; int64_t max_bytes, keep_bytes, trim_age_s, trim_bytes, segment_bytes, tombstone_retention_s; } wal;
     struct {
         int64_t max_in_flight, max_in_flight_bytes, max_request_bytes, transaction_max_bytes, dedupe_max_bytes, dedupe_window_s;

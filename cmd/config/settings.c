@@ -52,6 +52,7 @@ const q_setting q_settings[] = {
     TEXT("http.host", http.host, "127.0.0.1", "The IPv4 address on which `/health` and `/metrics` are served."),
     NUMBER("http.coordinator_port", http.coordinator_port, "9600", 0, 65535, "", "The coordinator's; 0: any free port."),
     { "log.level", Q_SET_CHOICE, AT(log.level), "info", 0, 0, "debug info warn error", 0, "The least important lines that are written to stderr." },
+    NUMBER("log.slow_ms", log.slow_ms, "1000", -1, 3600000, "ms", "A request that took so long in the coordinator gets a line `slow query` in its log: the statement without its values, the phases, the time in each engine. 0: every request; -1: none. At most 20 lines a second."),
 
     DIR("wal.dir", wal.dir, "quanta-wal", "The directory of the write-ahead log. On a disk that syncs, of its own if possible."),
     BYTES("wal.max_bytes", wal.max_bytes, "64GiB", 1 * MIB, 16 * TIB, "The most that the log may become. When it is full, decisions wait."),

@@ -2,6 +2,7 @@
 #include "cmd/gateway/call.h"
 
 #include "base/say.h"
+#include "cmd/host/metrics.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -192,24 +193,23 @@ static const char *route_name(size_t r) { return r < Q_RT_COUNT ? q_route_templa
 void q_server_metrics(const q_server *s, q_buf *out)
 {
     char labels[120];
-    q_metrics_head(out, "quanta_http_requests_total", "counter", "Requests answered, by route and hundreds of the status.");
+    q_metric_head(out, Q_MT_HTTP_REQUESTS);
     for (size_t r = 0; r <= Q_RT_COUNT; r++)
         for (int h = 1; h < 5; h++) {
             uint64_t n = atomic_load_explicit(&s->answers[r][h], memory_order_relaxed);
             snprintf(labels, sizeof labels, "route=\"%s\",status=\"%dxx\"", route_name(r), h + 1);
             if (n)
-                q_metrics_sample(out, "quanta_http_requests_total", labels, (double)n);
+                q_metric_sample(out, Q_MT_HTTP_REQUESTS, labels, (double)n);
         }
-    q_metrics_head(out, "quanta_http_in_flight", "gauge", "Requests begun and not wholly answered.");
-    q_metrics_sample(out, "quanta_http_in_flight", "", (double)atomic_load(&s->under_way));
-    q_metrics_head(out, "quanta_http_request_seconds", "histogram", "From the request's first byte to its answer, by route.");
+    q_metric_one(out, Q_MT_HTTP_IN_FLIGHT, (double)atomic_load(&s->under_way));
+    q_metric_head(out, Q_MT_HTTP_SECONDS);
     for (size_t r = 0; r <= Q_RT_COUNT; r++) {
         uint64_t any = 0;
         for (int h = 0; h < 5; h++)
             any += atomic_load_explicit(&s->answers[r][h], memory_order_relaxed);
         snprintf(labels, sizeof labels, "route=\"%s\"", route_name(r));
         if (any)
-            q_metrics_histogram(out, "quanta_http_request_seconds", labels, &s->seconds[r]);
+            q_metric_histogram(out, Q_MT_HTTP_SECONDS, labels, &s->seconds[r]);
     }
 }
 

@@ -3,8 +3,9 @@
 #include "base/failpoint.h"
 #include "base/metrics.h"
 #include "base/say.h"
-#include "cmd/host/metrics.h"
+#include "cmd/host/account.h"
 #include "cmd/host/archive.h"
+#include "cmd/host/metrics.h"
 #include "cmd/host/redo.h"
 
 #include <pthread.h>
@@ -72,6 +73,7 @@ struct q_host {
     atomic_bool giving_up;     /* stop has waited long enough */
     uint64_t cluster;
     q_histogram sync_time;
+    q_accounts accounts;
     _Atomic uint64_t commits, commit_ops;
 };
 
@@ -88,6 +90,15 @@ int64_t q_mono_us(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
+
+static int64_t stopwatch_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void account_came(void *ctx, const q_account *a) { q_accounts_add(&((q_host *)ctx)->accounts, a, q_mono_us()); }
 
 /* ---- the inbox ---- */
 
@@ -669,6 +680,10 @@ static q_rc recover(q_host *h, q_err *err)
             rc = forget_positions(h, err);
         }
     }
+    h->accounts.slow_ms = h->config.slow_ms;
+    h->config.core.stopwatch_ns = stopwatch_ns;
+    h->config.core.account = account_came;
+    h->config.core.account_ctx = h;
     if (rc == Q_OK)
         rc = q_core_new(&h->config.core, &h->core, err);
     loading l = { .h = h };
@@ -872,4 +887,11 @@ void q_host_metrics(q_host *h, q_buf *out)
     }
     q_metric_head(out, Q_MT_LOG_COMMIT);
     q_metric_histogram(out, Q_MT_LOG_COMMIT, "", &h->sync_time);
+    q_metric_head(out, Q_MT_RETRIES);
+    for (int e = 0; e < Q_EN_COUNT; e++) {
+        char label[40];
+        snprintf(label, sizeof label, "engine=\"%s\"", q_engine_name((q_engine_id)e));
+        q_metric_sample(out, Q_MT_RETRIES, label, (double)s.resent[e]);
+    }
+    q_accounts_metrics(&h->accounts, out); /* the last: samples of its last metric follow */
 }

@@ -28,7 +28,8 @@ typedef struct q_host_config {
     bool new_broker;   /* an in-process broker that starts empty: positions of an earlier one say nothing (B7) */
     bool new_topic;    /* an operator's word that the requests topic was created anew: positions are forgotten, and from now on what
                           stands at an offset is another request than what stood there in the old one (B7) */
-    q_core_config core; /* cluster and incarnation are filled from the log */
+    int64_t slow_ms;   /* requests that took so long are logged; 0: all, -1: none */
+    q_core_config core; /* cluster and incarnation are filled from the log; clock and account are the host's own */
     q_host_transport transport;
 } q_host_config;
 
@@ -51,7 +52,7 @@ int64_t q_host_position(q_host *h, int32_t partition);
 bool q_host_ask(q_host *h, void (*ask)(void *ctx, q_core *core, int64_t mono_us), void *ctx);
 uint64_t q_host_cluster(const q_host *h);
 q_log *q_host_log(q_host *h);
-/* Metrics in Prometheus text. Any thread. */
+/* Metrics in Prometheus text; the last is quanta_phase_seconds, of which the caller may append further samples. Any thread. */
 void q_host_metrics(q_host *h, q_buf *out);
 
 /* Stops taking requests, waits until nothing is in flight (at most timeout_ms), joins the threads. Afterwards posts are dropped, so that

@@ -1,7 +1,9 @@
 #include "cmd/host/measured.h"
 
 #include "cmd/host/coordinator_host.h"
+#include "cmd/host/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct q_engine { const q_engine_ops *inner; q_engine *session; q_measured *m; }; /* what an adapter calls q_engine is its own */
@@ -14,6 +16,16 @@ const char *q_measured_name(q_measured_call call)
 {
     static const char *const names[Q_MC_COUNT] = { "open", "fence", "prepare", "commit", "rollback", "sweep", "read", "purge" };
     return names[call];
+}
+
+void q_measured_phases(uint32_t engines, q_buf *out)
+{
+    char labels[120];
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        for (int c = 0; engines >> e & 1 && c < Q_MC_COUNT; c++) {
+            snprintf(labels, sizeof labels, "phase=\"%s\",engine=\"%s\"", q_measured_name((q_measured_call)c), q_engine_name((q_engine_id)e));
+            q_metric_histogram(out, Q_MT_PHASE, labels, &all[e].m.times[c]);
+        }
 }
 
 static int64_t begin(q_measured *m)

@@ -16,6 +16,8 @@ typedef struct q_measured {
 /* Wraps the operations of engine `id`: at most one table per engine and process. Static. */
 const q_engine_ops *q_measured_ops(q_engine_id id, const q_engine_ops *inner);
 q_measured *q_measured_of(q_engine_id id);
+/* Samples of quanta_phase_seconds, without its head, of the engines in the mask. */
+void q_measured_phases(uint32_t engines, q_buf *out);
 const char *q_measured_name(q_measured_call call);
 
 #endif
