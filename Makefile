@@ -46,7 +46,7 @@ CC := clang
 WARN := -Wall -Wextra -Wno-gnu -Werror
 endif
 CFLAGS  = $(CSTD) $(INC) $(WARN) $(CFLAGS_VARIANT) -fstack-protector-strong -MMD -MP
-LDLIBS := -lrdkafka -lmicrohttpd -lcurl -lpq -lmongoc-1.0 -lbson-1.0 -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lcrypto -lz -lm -lpthread
+LDLIBS := -lrdkafka -lmicrohttpd -lgnutls -lcurl -lpq -lmongoc-1.0 -lbson-1.0 -llmdb -lmsgpackc -ljansson -lyajl -lisal -lxxhash -lsodium -lyaml -lzstd -lcrypto -lz -lm -lpthread
 
 # V=1 shows the commands.
 ifeq ($(V),)

@@ -12,10 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, DEFAULT_PORT = 8080, DRAIN_MS = 10000 };
+enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
 
 typedef struct options {
     const char *config, *bootstrap, *replies;
+    bool listen;             /* --listen was given: host and port of the configuration don't count */
     char host[64];
     uint16_t port;
 } options;
@@ -47,10 +48,12 @@ static void help(FILE *to)
     fputs("Usage: quanta-gateway [-c quanta.yaml] [OPTION...]\n\n"
           "Serves the HTTP interface (GET /openapi.json describes it): publishes requests to Kafka, waits for their results.\n"
           "Prints `ready http=HOST:PORT` when clients are welcome. On SIGTERM it answers what it has accepted, then ends.\n\n"
-          "  -c FILE                    kafka.* is read from it\n"
+          "  -c FILE                    kafka.*, gateway.* and log.* are read from it (docs/configuration.md)\n"
           "      --bootstrap HOST:PORT  where Kafka is; else QUANTA_BOOTSTRAP, else kafka.bootstrap\n"
-          "      --listen HOST:PORT     an IPv4 address of loopback, for nobody is authenticated yet (default 127.0.0.1:8080; port 0: any free one)\n"
-          "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default quanta.reply.gateway-HOSTNAME-PID)\n",
+          "      --listen HOST:PORT     an IPv4 address of loopback, for nobody is authenticated yet (default: gateway.host\n"
+          "                             and gateway.port, which are 127.0.0.1:8080; port 0: any free one)\n"
+          "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default: gateway.reply_topic, else\n"
+          "                             quanta.reply.gateway-HOSTNAME-PID)\n",
           to);
 }
 
@@ -72,6 +75,7 @@ static bool read_listen(const char *text, options *o)
     memcpy(o->host, text, (size_t)(colon - text));
     o->host[colon - text] = '\0';
     o->port = (uint16_t)port;
+    o->listen = true;
     return true;
 }
 
@@ -116,7 +120,7 @@ static int fail(const q_err *err)
 static const q_kafka_setting *settings_of(const q_config *config)
 {
     size_t n = 0;
-    while (config && config->kafka.settings && config->kafka.settings[n].name)
+    while (config->kafka.settings[n].name)
         n++;
     q_kafka_setting *s = calloc(n + 1, sizeof *s);
     for (size_t i = 0; s && i < n; i++)
@@ -130,15 +134,23 @@ static int run(const options *o, const q_config *config)
     q_err err = Q_ERR_INIT;
     sigset_t signals;
     gethostname(name, sizeof name - 1);
-    const char *prefix = config && config->kafka.topic_prefix ? config->kafka.topic_prefix : "quanta";
-    snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", prefix, name, (long)getpid());
+    snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", config->kafka.topic_prefix, name, (long)getpid());
     char requests[120];
-    snprintf(requests, sizeof requests, "%s.requests", prefix);
+    snprintf(requests, sizeof requests, "%s.requests", config->kafka.topic_prefix);
     const q_kafka_setting *settings = settings_of(config);
+    const char *given = o->replies ? o->replies : config->gateway.reply_topic, *host = o->listen ? o->host : config->gateway.host;
     q_gateway_config g = {
-        .server = { .host = o->host, .port = o->port, .admin = answer },
+        .server = { .host = host, .port = o->listen ? o->port : (uint16_t)config->gateway.port, .admin = answer,
+                    .threads = (unsigned)config->gateway.threads, .max_connections = (unsigned)config->gateway.max_connections,
+                    .per_address = (unsigned)config->gateway.connections_per_address, .idle_s = (unsigned)config->gateway.idle_s,
+                    .max_body = (size_t)config->gateway.max_body_bytes, .default_timeout_ms = (uint32_t)config->gateway.timeout_ms,
+                    .max_timeout_ms = (uint32_t)config->gateway.timeout_max_ms,
+                    .limits = { .default_rows = (uint32_t)config->gateway.rows, .max_rows = (uint32_t)config->gateway.rows_max },
+                    .rate_per_s = config->gateway.rate_per_s, .rate_burst = config->gateway.rate_burst,
+                    .tls_certificate = config->gateway.tls_certificate, .tls_key = config->gateway.tls_key,
+                    .tls_client_ca = config->gateway.tls_client_ca },
         .exchange = { .kafka = { .bootstrap = o->bootstrap, .settings = settings, .fetch_wait_max_ms = 5 }, .requests = requests,
-                      .replies = o->replies ? o->replies : replies },
+                      .replies = given ? given : replies },
     };
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -151,31 +163,35 @@ static int run(const options *o, const q_config *config)
         return fail(&err);
     }
     __atomic_store_n(&running, gateway, __ATOMIC_RELEASE);
-    printf("ready http=%s:%u\n", o->host, q_gateway_port(gateway));
+    printf("ready http=%s:%u\n", host, q_gateway_port(gateway));
     fflush(stdout);
     int sig;
     sigwait(&signals, &sig);
     q_say(Q_SAY_INFO, "stopping");
-    q_gateway_stop(gateway, DRAIN_MS);
+    q_gateway_stop(gateway, (int)config->gateway.drain_ms);
     free((void *)(uintptr_t)settings);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    options o = { .host = "127.0.0.1", .port = DEFAULT_PORT };
+    options o = { 0 };
     q_config *config = NULL;
     q_err err = Q_ERR_INIT;
     int status = read_options(argc, argv, &o);
     if (status)
         return status;
-    if (o.config && q_config_load(o.config, NULL, &config, &err) != Q_OK) {
+    if ((o.config ? q_config_load(o.config, NULL, &config, &err) : q_config_parse(Q_SLICE_LIT(""), "the defaults", NULL, NULL, &config, &err)) != Q_OK) {
         fprintf(stderr, "quanta-gateway: %s\n", err.message);
+        if (err.hint[0])
+            fprintf(stderr, "  %s\n", err.hint);
         return EXIT_USAGE;
     }
+    q_say_init("quanta-gateway", !strcmp(config->log.level, "debug") ? Q_SAY_DEBUG : !strcmp(config->log.level, "warn") ? Q_SAY_WARN :
+               !strcmp(config->log.level, "error") ? Q_SAY_ERROR : Q_SAY_INFO);
     if (!o.bootstrap)
         o.bootstrap = getenv("QUANTA_BOOTSTRAP");
-    if (!o.bootstrap && config)
+    if (!o.bootstrap)
         o.bootstrap = config->kafka.bootstrap;
     if (!o.bootstrap || !*o.bootstrap) {
         fputs("quanta-gateway: no Kafka: --bootstrap HOST:PORT, QUANTA_BOOTSTRAP or kafka.bootstrap says where\n", stderr);

@@ -267,6 +267,7 @@ static bool health(worker *w, q_buf *out)
         ready &= s.stats.epoch && !s.failed;
     }
     yajl_gen_map_close(g);
+    text(g, "status", ready ? "ready" : "not ready");
     yajl_gen_map_close(g);
     const unsigned char *json;
     size_t len;

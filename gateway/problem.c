@@ -34,5 +34,5 @@ void q_problem(const q_err *err, q_slice request_id, const char *outcome, q_buf 
     }
     q_buf_add_byte(b, '}');
     *out = (q_http_response){ .status = status, .type = Q_TYPE_PROBLEM, .body = q_buf_slice(b), .code = code,
-                              .retry = q_code_retryable(code) && status == 503, .challenge = code == Q_E_UNAUTHENTICATED };
+                              .retry = q_code_retryable(code) && (status == 503 || status == 429), .challenge = code == Q_E_UNAUTHENTICATED };
 }

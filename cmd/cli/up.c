@@ -1,4 +1,4 @@
-/* quanta up - the processes of a system on one machine under one supervisor: a coordinator and the configured workers.
+/* quanta up - the processes of a system on one machine under one supervisor: a coordinator, the configured workers, a gateway.
  *
  * One thread and one poll loop. A child that dies is started again, after a pause that doubles as long as it keeps dying soon; one that says by
  * its exit status (2) that its settings are wrong isn't, while the system starts: then all of it ends with what the child said. The children's
@@ -29,12 +29,14 @@
 #include <unistd.h>
 
 enum {
-    MAX_CHILDREN = 1 + 64 * Q_EN_COUNT,
+    MAX_CHILDREN = 2 + 64 * Q_EN_COUNT, /* the coordinator, the gateway, the workers */
     MAX_LINE = 64 << 10,
     QUIET_US = 10 * 1000 * 1000,  /* who has lived so long has started well: its next pause is the first again */
     WAITED_US = 20 * 1000 * 1000, /* then `ready` is said although not all engines serve */
     STOP_EXTRA_MS = 5000,         /* beyond timeouts.stop_ms, before a child is killed */
 };
+
+static const char GATEWAY[] = "gateway"; /* stands for an engine in `child` */
 
 typedef struct child {
     char name[64], engine[16], http[64], port[8];
@@ -119,7 +121,7 @@ static _Noreturn void become(up *u, child *c, pid_t parent, const int out[2], co
 {
     char program[PATH_MAX + 32];
     sigset_t none;
-    bool coordinator = !c->engine[0];
+    bool coordinator = !c->engine[0], gateway = !strcmp(c->engine, GATEWAY);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(Q_PROCESS_UNREACHABLE); /* it died in between */
@@ -128,10 +130,10 @@ static _Noreturn void become(up *u, child *c, pid_t parent, const int out[2], co
     dup2(err[1], STDERR_FILENO);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    snprintf(program, sizeof program, "%s/%s", u->programs, coordinator ? "quanta-coordinator" : "quanta-worker");
+    snprintf(program, sizeof program, "%s/%s", u->programs, coordinator ? "quanta-coordinator" : gateway ? "quanta-gateway" : "quanta-worker");
     const char *args[10] = { program, "-c", u->config_path };
     size_t n = 3;
-    if (!coordinator) {
+    if (!coordinator && !gateway) {
         args[n++] = "--engine";
         args[n++] = c->engine;
         args[n++] = "--name";
@@ -393,6 +395,8 @@ static void plan(up *u)
     }
     if (embedded)
         add(u, "embedded-0", "embedded", 0);
+    if (u->config->gateway.processes)
+        add(u, GATEWAY, GATEWAY, 0);
 }
 
 static bool find_programs(up *u, q_err *err)
@@ -457,7 +461,8 @@ static int show_status(const q_config *config)
 static void help(FILE *to)
 {
     fputs("Usage: quanta up -c quanta.yaml [--status]\n\n"
-          "Runs a whole system on this machine: the coordinator and engines.<engine>.workers workers of each engine. Prints\n"
+          "Runs a whole system on this machine: the coordinator, engines.<engine>.workers workers of each engine\n"
+          "and, with gateway.processes, the gateway. Prints\n"
           "`ready bootstrap=HOST:PORT http=HOST:PORT` when all engines serve, or after 20 s with what is waited for. A process that dies is\n"
           "started again. Ends everything cleanly on SIGTERM or Ctrl-C; should it die itself, so do the others.\n\n"
           "  -c, --config FILE  the configuration (docs/configuration.md)\n"

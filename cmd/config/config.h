@@ -53,6 +53,12 @@ typedef struct q_config {
     struct { const char *const *engines; const char *dir; int64_t max_bytes; } embedded;
     struct { int64_t max_queue, max_queue_bytes, retry_ms, sweep_ms; } workers;
     struct { const char *dir; int64_t restart_ms, restart_max_ms; } up;
+    struct {
+        const char *host, *reply_topic;
+        const char *tls_certificate, *tls_key, *tls_client_ca;
+        int64_t port, processes, threads, max_connections, connections_per_address, idle_s, max_body_bytes;
+        int64_t timeout_ms, timeout_max_ms, rows, rows_max, drain_ms, rate_per_s, rate_burst;
+    } gateway;
     struct { const char *uri; } redis;
 
     const char *path;      /* of the file, absolute; NULL when it was read from memory */

@@ -197,6 +197,8 @@ static q_rc set_scalar(reader *r, const yaml_node_t *at, const q_setting *s, con
             return wrong(r, at, s->path, "it is one of: %s", s->unit);
         break;
     case Q_SET_PATH:
+        if (!*text && !s->initial) /* `${VAR:-}`: not given */
+            return Q_OK;
         if (!*text)
             return wrong(r, at, s->path, "a path is expected here");
         if (*text != '/' && r->dir) {
@@ -378,6 +380,14 @@ static q_rc check(reader *r)
         return wrong(r, NULL, "timeouts.request_ms", "it is above timeouts.request_max_ms");
     if (c->up.restart_ms > c->up.restart_max_ms)
         return wrong(r, NULL, "up.restart_ms", "it is above up.restart_max_ms");
+    if (c->gateway.timeout_ms > c->gateway.timeout_max_ms)
+        return wrong(r, NULL, "gateway.timeout_ms", "it is above gateway.timeout_max_ms");
+    if (c->gateway.rows > c->gateway.rows_max)
+        return wrong(r, NULL, "gateway.rows", "it is above gateway.rows_max");
+    if (!c->gateway.tls_certificate != !c->gateway.tls_key)
+        return wrong(r, NULL, c->gateway.tls_key ? "gateway.tls_certificate" : "gateway.tls_key", "certificate and key are given together, or neither is");
+    if (c->gateway.tls_client_ca && !c->gateway.tls_key)
+        return wrong(r, NULL, "gateway.tls_client_ca", "gateway.tls_certificate and gateway.tls_key aren't given");
     for (const char *p = c->kafka.topic_prefix; *p; p++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p) || p - c->kafka.topic_prefix > 64)
             return wrong(r, NULL, "kafka.topic_prefix", "letters, digits, '.', '_' and '-' are allowed, at most 64");

@@ -99,6 +99,26 @@ const q_setting q_settings[] = {
     NUMBER("up.restart_ms", up.restart_ms, "200", 10, 60000, "ms", "First pause before `quanta up` starts a process again that has died; doubled each time it dies soon after."),
     NUMBER("up.restart_max_ms", up.restart_max_ms, "10000", 10, 600000, "ms", "The longest such pause."),
 
+    TEXT("gateway.host", gateway.host, "127.0.0.1", "The IPv4 address on which HTTP is served."),
+    NUMBER("gateway.port", gateway.port, "8080", 0, 65535, "", "Its port; 0: any free one."),
+    NUMBER("gateway.processes", gateway.processes, "0", 0, 1, "", "How many gateways `quanta up` starts beside the coordinator and the workers."),
+    TEXT("gateway.reply_topic", gateway.reply_topic, NULL, "Where results for this gateway go, nobody else's. Not given: `<prefix>.reply.gateway-HOSTNAME-PID`, which the broker must make by itself."),
+    DIR("gateway.tls_certificate", gateway.tls_certificate, NULL, "A PEM file: the certificate and what leads to its root. With `gateway.tls_key`: HTTPS and nothing else."),
+    DIR("gateway.tls_key", gateway.tls_key, NULL, "A PEM file: its private key."),
+    DIR("gateway.tls_client_ca", gateway.tls_client_ca, NULL, "A PEM file of certificate authorities: every client must then show a certificate that one of them signed (mutual TLS)."),
+    NUMBER("gateway.threads", gateway.threads, "2", 1, 64, "threads", "Of HTTP; none of them ever waits for the coordinator."),
+    NUMBER("gateway.max_connections", gateway.max_connections, "4096", 16, 65536, "connections", "At once. What is beyond waits in the listen queue."),
+    NUMBER("gateway.connections_per_address", gateway.connections_per_address, "0", 0, 65536, "connections", "At once from one address; 0: as many as there may be."),
+    NUMBER("gateway.idle_s", gateway.idle_s, "60", 1, 3600, "s", "A connection that says nothing for so long is closed."),
+    BYTES("gateway.max_body_bytes", gateway.max_body_bytes, "1MiB", 1 * KIB, 8 * MIB, "Of one HTTP request. Not above `limits.max_request_bytes`."),
+    NUMBER("gateway.timeout_ms", gateway.timeout_ms, "5000", 1, 3600000, "ms", "How long a request may take when it doesn't say (`timeout-ms`)."),
+    NUMBER("gateway.timeout_max_ms", gateway.timeout_max_ms, "60000", 1, 3600000, "ms", "The most that it may ask for."),
+    NUMBER("gateway.rows", gateway.rows, "100", 1, 100000, "rows", "Of a page when the request doesn't say (`limit`)."),
+    NUMBER("gateway.rows_max", gateway.rows_max, "1000", 1, 100000, "rows", "The most that a page may have."),
+    NUMBER("gateway.drain_ms", gateway.drain_ms, "10000", 0, 600000, "ms", "After SIGTERM: how long what was accepted may take to be answered."),
+    NUMBER("gateway.rate_per_s", gateway.rate_per_s, "0", 0, 1000000, "requests a second", "From one API key or token, or from one address where there is none; 429 beyond. /health, /livez, /readyz and /metrics don't count. 0: no limit."),
+    NUMBER("gateway.rate_burst", gateway.rate_burst, "0", 0, 1000000, "requests", "How many of them may come at once after a pause; 0: as many as in two seconds."),
+
     URI("redis.uri", redis.uri, "Redis, `redis://host:port`. Not used by the coordinator and the workers."),
 };
 const size_t q_settings_count = sizeof q_settings / sizeof q_settings[0];

@@ -3,6 +3,7 @@
 #define Q_CMD_CALL_H
 
 #include "base/metrics.h"
+#include "cmd/gateway/rate.h"
 #include "cmd/gateway/server.h"
 
 #include <microhttpd.h>
@@ -50,6 +51,8 @@ struct q_server {
     struct MHD_Daemon *daemon;
     uint16_t port;
     q_id_hints *hints;
+    q_rate *rate;             /* NULL: no limit */
+    char *pem[3];             /* certificate, key, client CA; NUL-terminated */
     char instance[20];        /* random: makes ids of requests that have none */
     _Atomic uint64_t next_id;
     atomic_bool draining;

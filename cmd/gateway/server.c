@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <gnutls/gnutls.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 enum { THREADS = 2, CONNECTIONS = 4096, IDLE_S = 60, MAX_BODY = 1 << 20, CONNECTION_BYTES = 48 << 10, ARENA_FIRST = 8 << 10, ARENA_MAX = 256 << 20,
-       MAX_URI = 8 << 10 };
+       MAX_URI = 8 << 10, MAX_PEM = 256 << 10 };
 
 int64_t q_call_now_us(void)
 {
@@ -58,6 +59,38 @@ static size_t leave_encoded(void *ctx, struct MHD_Connection *connection, char *
     return strlen(text);
 }
 
+static bool for_operators(q_slice path)
+{
+    static const char *const all[] = { "/health", "/livez", "/readyz", "/metrics" };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (q_slice_eq(path, q_slice_cstr(all[i])))
+            return true;
+    return false;
+}
+
+/* Whoever shows a key or token is known by it, others by their address. */
+static bool within_rate(q_call *c)
+{
+    if (!c->server->rate || for_operators(c->request.path))
+        return true;
+    const char *shown = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (shown)
+        return q_rate_take(c->server->rate, q_slice_cstr(shown), c->start_us);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr_in *at = info ? (const struct sockaddr_in *)(const void *)info->client_addr : NULL;
+    return !at || at->sin_family != AF_INET || q_rate_take(c->server->rate, q_slice_of((const char *)&at->sin_addr, sizeof at->sin_addr), c->start_us);
+}
+
+/* Mutual TLS: the handshake asks for a certificate and takes none for an answer, so it is looked at here: no certificate of ours, no request. */
+static bool client_verified(q_call *c)
+{
+    if (!c->server->config.tls_client_ca)
+        return true;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    unsigned status = 1;
+    return info && info->tls_session && gnutls_certificate_verify_peers2(info->tls_session, &status) == GNUTLS_E_SUCCESS && status == 0;
+}
+
 /* Headers only. What is wrong already is said before the body is sent; the connection ends then. */
 static enum MHD_Result on_headers(q_call *c, const char *method)
 {
@@ -66,6 +99,10 @@ static enum MHD_Result on_headers(q_call *c, const char *method)
     c->state = Q_CALL_READING;
     if (!c->uri.ptr)
         return q_call_problem(c, Q_E_REQUEST_TOO_LARGE, "The URL is longer than the gateway takes.");
+    if (!client_verified(c))
+        return q_call_problem(c, Q_E_UNAUTHENTICATED, "A client certificate is needed here that gateway.tls_client_ca has signed.");
+    if (!within_rate(c))
+        return q_call_problem(c, Q_E_RATE_LIMITED, "More requests than one client may send (gateway.rate_per_s).");
     if (!q_http_method_from(q_slice_cstr(method), &c->request.method)) {
         q_match m;
         q_err ignored = Q_ERR_INIT;
@@ -220,29 +257,75 @@ static void defaults(q_server_config *c)
     c->threads = c->threads ? c->threads : THREADS;
     c->max_connections = c->max_connections ? c->max_connections : CONNECTIONS;
     c->max_body = c->max_body ? c->max_body : MAX_BODY;
+    c->idle_s = c->idle_s ? c->idle_s : IDLE_S;
     c->default_timeout_ms = c->default_timeout_ms ? c->default_timeout_ms : 5000;
     c->max_timeout_ms = c->max_timeout_ms ? c->max_timeout_ms : 60000;
     c->limits.default_rows = c->limits.default_rows ? c->limits.default_rows : 100;
     c->limits.max_rows = c->limits.max_rows ? c->limits.max_rows : 1000;
 }
 
+/* A PEM file, whole. */
+static q_rc read_pem(const char *path, const char *setting, char **out, q_err *err)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return q_err_set(err, Q_E_INTERNAL, "%s: %s: %s", setting, path, strerror(errno));
+    char *text = calloc(1, MAX_PEM + 1);
+    size_t n = text ? fread(text, 1, MAX_PEM + 1, f) : 0;
+    bool ok = text && !ferror(f) && n <= MAX_PEM && strstr(text, "-----BEGIN ");
+    fclose(f);
+    if (!ok) {
+        free(text);
+        return q_err_set(err, Q_E_INTERNAL, "%s: %s isn't a PEM file", setting, path);
+    }
+    *out = text;
+    return Q_OK;
+}
+
+static q_rc tls_options(q_server *s, struct MHD_OptionItem out[4], q_err *err)
+{
+    const struct { const char *path, *setting; enum MHD_OPTION option; } files[] = {
+        { s->config.tls_certificate, "gateway.tls_certificate", MHD_OPTION_HTTPS_MEM_CERT },
+        { s->config.tls_key, "gateway.tls_key", MHD_OPTION_HTTPS_MEM_KEY },
+        { s->config.tls_client_ca, "gateway.tls_client_ca", MHD_OPTION_HTTPS_MEM_TRUST },
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (!files[i].path)
+            continue;
+        q_rc rc = read_pem(files[i].path, files[i].setting, &s->pem[i], err);
+        if (rc != Q_OK)
+            return rc;
+        out[n++] = (struct MHD_OptionItem){ files[i].option, 0, s->pem[i] };
+    }
+    out[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+    return Q_OK;
+}
+
 static q_rc listen_on(q_server *s, q_err *err)
 {
+    struct MHD_OptionItem tls[4];
+    q_rc rc = tls_options(s, tls, err);
+    if (rc != Q_OK)
+        return rc;
+    unsigned secure = s->config.tls_key ? MHD_USE_TLS : 0;
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(s->config.port) };
     if (inet_pton(AF_INET, s->config.host, &at.sin_addr) != 1)
         return q_err_set(err, Q_E_INTERNAL, "http: %s is not an IPv4 address", s->config.host);
     if (ntohl(at.sin_addr.s_addr) >> 24 != 127)
         return q_err_set(err, Q_E_INTERNAL, "http: nobody is authenticated yet, so only loopback is listened on; %s is not", s->config.host);
-    s->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->config.port, NULL, NULL,
+    s->daemon = MHD_start_daemon(secure | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->config.port, NULL, NULL,
                                  on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at,
                                  MHD_OPTION_THREAD_POOL_SIZE, s->config.threads, MHD_OPTION_CONNECTION_LIMIT, s->config.max_connections,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+                                 MHD_OPTION_CONNECTION_TIMEOUT, s->config.idle_s, MHD_OPTION_PER_IP_CONNECTION_LIMIT, s->config.per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
                                  MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, s,
                                  MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u,
+                                 MHD_OPTION_ARRAY, tls,
                                  MHD_OPTION_END);
     const union MHD_DaemonInfo *info = s->daemon ? MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT) : NULL;
     if (!info)
-        return q_err_set(err, Q_E_INTERNAL, "http: can't listen on %s:%u: is it in use?", s->config.host, s->config.port);
+        return q_err_set(err, Q_E_INTERNAL, "http: can't listen on %s:%u: is it in use?%s", s->config.host, s->config.port,
+                         secure ? " Or do gateway.tls_certificate and gateway.tls_key not belong together?" : "");
     s->port = info->port;
     return Q_OK;
 }
@@ -262,9 +345,12 @@ q_rc q_server_start(const q_server_config *config, q_exchange *exchange, q_serve
     q_rc rc = s->hints && sodium_init() >= 0 ? Q_OK : q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
     if (rc == Q_OK) {
         randombytes_buf(random, sizeof random);
+        if (config->rate_per_s > 0 && !(s->rate = q_rate_new(config->rate_per_s, config->rate_burst)))
+            rc = q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
         sodium_bin2hex(s->instance, sizeof s->instance, random, sizeof random);
         s->has_thread = pthread_create(&s->thread, NULL, run_operators, s) == 0;
-        rc = s->has_thread ? listen_on(s, err) : q_err_set(err, Q_E_INTERNAL, "no thread for the gateway");
+        if (rc == Q_OK)
+            rc = s->has_thread ? listen_on(s, err) : q_err_set(err, Q_E_INTERNAL, "no thread for the gateway");
     }
     if (rc == Q_OK)
         *out = s;
@@ -303,6 +389,12 @@ void q_server_free(q_server *s)
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     q_id_hints_free(s->hints);
+    q_rate_free(s->rate);
+    for (size_t i = 0; i < 3; i++) {
+        if (s->pem[i])
+            explicit_bzero(s->pem[i], strlen(s->pem[i]));
+        free(s->pem[i]);
+    }
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     free(s);

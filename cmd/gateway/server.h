@@ -19,6 +19,10 @@ typedef struct q_server_config {
     size_t max_body;             /* 0: 1 MiB */
     uint32_t default_timeout_ms, max_timeout_ms; /* 0: 5000, 60000 */
     q_gate_limits limits;        /* 0: 100, 1000 */
+    unsigned idle_s;             /* 0: 60 */
+    unsigned per_address;        /* connections; 0: as many as there may be */
+    int64_t rate_per_s, rate_burst; /* requests of a key or token, or an address; 0: no limit (rate.h) */
+    const char *tls_certificate, *tls_key, *tls_client_ca; /* PEM files; NULL: none. With a client CA every client must show a certificate of it */
     /* /health /livez /readyz /metrics and, when `admin_paths`, /admin/…; on a thread of its own, one at a time. */
     q_admin_answer admin;
     void *admin_ctx;

@@ -81,7 +81,50 @@ static void number(yajl_gen g, const char *name, uint64_t value)
     yajl_gen_integer(g, (long long)value);
 }
 
-static void status_json(q_host *h, const q_core_stats *s, q_buf *out)
+static const char *state_name(const q_core_stats *s, int e) { return s->engine_state[e] ? s->engine_state[e] : ""; }
+
+static void text(yajl_gen g, const char *name, const char *value)
+{
+    yajl_gen_string(g, (const unsigned char *)name, strlen(name));
+    yajl_gen_string(g, (const unsigned char *)value, strlen(value));
+}
+
+static void engines_json(yajl_gen g, const q_core_stats *s)
+{
+    yajl_gen_string(g, (const unsigned char *)"engines", 7);
+    yajl_gen_map_open(g);
+    for (int e = 0; e < Q_EN_COUNT; e++)
+        text(g, q_engine_name((q_engine_id)e), state_name(s, e));
+    yajl_gen_map_close(g);
+}
+
+static void finish(yajl_gen g, q_buf *out)
+{
+    const unsigned char *json;
+    size_t len;
+    if (yajl_gen_get_buf(g, &json, &len) == yajl_gen_status_ok)
+        q_buf_add(out, json, len);
+    q_buf_add_byte(out, '\n');
+    yajl_gen_free(g);
+}
+
+/* /livez: it answers, and so does its core. /readyz: with each engine's state. */
+static void probe_json(const q_core_stats *s, const char *status, bool engines, q_buf *out)
+{
+    yajl_gen g = yajl_gen_alloc(NULL);
+    if (!g) {
+        out->failed = true;
+        return;
+    }
+    yajl_gen_map_open(g);
+    text(g, "status", status);
+    if (engines)
+        engines_json(g, s);
+    yajl_gen_map_close(g);
+    finish(g, out);
+}
+
+static void status_json(q_host *h, const q_core_stats *s, const char *status, q_buf *out)
 {
     yajl_gen g = yajl_gen_alloc(NULL);
     if (!g) {
@@ -91,6 +134,7 @@ static void status_json(q_host *h, const q_core_stats *s, q_buf *out)
     q_log_info info = { 0 };
     q_host_log(h)->ops->info(q_host_log(h), &info);
     yajl_gen_map_open(g);
+    text(g, "status", status);
     number(g, "epoch", s->epoch);
     number(g, "next_seq", s->next_seq);
     number(g, "requests", s->requests);
@@ -109,21 +153,9 @@ static void status_json(q_host *h, const q_core_stats *s, q_buf *out)
     number(g, "log_last_lsn", info.last_lsn);
     number(g, "log_bytes", info.bytes_used);
     number(g, "memory_bytes", s->memory_bytes);
-    yajl_gen_string(g, (const unsigned char *)"engines", 7);
-    yajl_gen_map_open(g);
-    for (int e = 0; e < Q_EN_COUNT; e++) {
-        const char *name = q_engine_name((q_engine_id)e), *state = s->engine_state[e] ? s->engine_state[e] : "";
-        yajl_gen_string(g, (const unsigned char *)name, strlen(name));
-        yajl_gen_string(g, (const unsigned char *)state, strlen(state));
-    }
+    engines_json(g, s);
     yajl_gen_map_close(g);
-    yajl_gen_map_close(g);
-    const unsigned char *text;
-    size_t len;
-    if (yajl_gen_get_buf(g, &text, &len) == yajl_gen_status_ok)
-        q_buf_add(out, text, len);
-    q_buf_add_byte(out, '\n');
-    yajl_gen_free(g);
+    finish(g, out);
 }
 
 static bool is(const char *path, const char *what) { return strcmp(path, what) == 0; }
@@ -151,8 +183,8 @@ void q_operate_answer(q_host *h, const q_admin_request *request, q_admin_reply *
         reply->type = "application/x-ndjson";
         return;
     }
-    bool ready_only = is(path, "/readyz");
-    if (!ready_only && !is(path, "/health") && !is(path, "/livez") && !is(path, "/admin/status"))
+    bool ready_only = is(path, "/readyz"), live_only = is(path, "/livez");
+    if (!ready_only && !live_only && !is(path, "/health") && !is(path, "/admin/status"))
         return; /* 404 */
     stats_ask a;
     if (!q_host_ask(h, ask_stats, &a)) {
@@ -165,7 +197,11 @@ void q_operate_answer(q_host *h, const q_admin_request *request, q_admin_reply *
         all_ready &= a.stats.engines_ready >> e & 1 || (a.stats.engine_state[e] && is(a.stats.engine_state[e], "not configured"));
     reply->status = ready_only && !all_ready ? 503 : 200;
     reply->type = "application/json";
-    status_json(h, &a.stats, &reply->body);
+    const char *status = live_only ? "alive" : all_ready ? "ready" : "not ready";
+    if (live_only || ready_only)
+        probe_json(&a.stats, status, ready_only, &reply->body);
+    else
+        status_json(h, &a.stats, status, &reply->body);
 }
 
 /* ---- the last quanta dev ---- */
