@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, REPLIES_MS = 3600 * 1000 };
 
 typedef struct options {
     const char *config, *bootstrap, *replies;
@@ -53,7 +53,7 @@ static void help(FILE *to)
           "      --listen HOST:PORT     an IPv4 address of loopback, for nobody is authenticated yet (default: gateway.host\n"
           "                             and gateway.port, which are 127.0.0.1:8080; port 0: any free one)\n"
           "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default: gateway.reply_topic, else\n"
-          "                             quanta.reply.gateway-HOSTNAME-PID)\n",
+          "                             quanta.reply.gateway-HOSTNAME-PORT, made when it is missing)\n",
           to);
 }
 
@@ -134,13 +134,15 @@ static int run(const options *o, const q_config *config)
     q_err err = Q_ERR_INIT;
     sigset_t signals;
     gethostname(name, sizeof name - 1);
-    snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", config->kafka.topic_prefix, name, (long)getpid());
     char requests[120];
     snprintf(requests, sizeof requests, "%s.requests", config->kafka.topic_prefix);
     const q_kafka_setting *settings = settings_of(config);
     const char *given = o->replies ? o->replies : config->gateway.reply_topic, *host = o->listen ? o->host : config->gateway.host;
+    const uint16_t port = o->listen ? o->port : (uint16_t)config->gateway.port;
+    /* By the port, which no other gateway has here: so a restart leaves no topic behind. */
+    snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", config->kafka.topic_prefix, name, port ? (long)port : (long)getpid());
     q_gateway_config g = {
-        .server = { .host = host, .port = o->listen ? o->port : (uint16_t)config->gateway.port, .admin = answer,
+        .server = { .host = host, .port = port, .admin = answer,
                     .threads = (unsigned)config->gateway.threads, .max_connections = (unsigned)config->gateway.max_connections,
                     .per_address = (unsigned)config->gateway.connections_per_address, .idle_s = (unsigned)config->gateway.idle_s,
                     .max_body = (size_t)config->gateway.max_body_bytes, .default_timeout_ms = (uint32_t)config->gateway.timeout_ms,
@@ -157,7 +159,11 @@ static int run(const options *o, const q_config *config)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
     q_gateway *gateway = NULL;
-    q_rc rc = q_gateway_start(&g, &gateway, &err);
+    q_topic_spec topic = { g.exchange.replies, 1, REPLIES_MS, false };
+    q_rc rc = q_kafka_topics(&g.exchange.kafka, &topic, 1, (int)config->kafka.replication, config->kafka.create_topics != 0,
+                             (int)config->kafka.connect_timeout_ms, &err);
+    if (rc == Q_OK)
+        rc = q_gateway_start(&g, &gateway, &err);
     if (rc != Q_OK) {
         free((void *)(uintptr_t)settings);
         return fail(&err);

@@ -102,7 +102,7 @@ const q_setting q_settings[] = {
     TEXT("gateway.host", gateway.host, "127.0.0.1", "The IPv4 address on which HTTP is served."),
     NUMBER("gateway.port", gateway.port, "8080", 0, 65535, "", "Its port; 0: any free one."),
     NUMBER("gateway.processes", gateway.processes, "0", 0, 1, "", "How many gateways `quanta up` starts beside the coordinator and the workers."),
-    TEXT("gateway.reply_topic", gateway.reply_topic, NULL, "Where results for this gateway go, nobody else's. Not given: `<prefix>.reply.gateway-HOSTNAME-PID`, which the broker must make by itself."),
+    TEXT("gateway.reply_topic", gateway.reply_topic, NULL, "Where results for this gateway go, nobody else's. Not given: `<prefix>.reply.gateway-HOSTNAME-PORT`. It is made when it is missing (`kafka.create_topics`)."),
     DIR("gateway.tls_certificate", gateway.tls_certificate, NULL, "A PEM file: the certificate and what leads to its root. With `gateway.tls_key`: HTTPS and nothing else."),
     DIR("gateway.tls_key", gateway.tls_key, NULL, "A PEM file: its private key."),
     DIR("gateway.tls_client_ca", gateway.tls_client_ca, NULL, "A PEM file of certificate authorities: every client must then show a certificate that one of them signed (mutual TLS)."),
