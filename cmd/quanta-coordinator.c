@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "bus/kafka.h"
 #include "cmd/host/admin.h"
+#include "cmd/host/authenticate.h"
 #include "cmd/host/coordinator_host.h"
 #include "cmd/host/metrics.h"
 #include "cmd/host/operate.h"
@@ -22,6 +23,7 @@ typedef struct coordinator {
     q_topics topics;
     uint32_t engines;
     q_host *host;
+    q_auth *auth;
     q_producer *results, *work; /* results never give up; of work whatever is lost is sent again */
     q_source *requests, *votes;
     _Atomic(q_source *) paused_source; /* NULL until it runs */
@@ -181,6 +183,10 @@ static q_rc open_log(coordinator *k, q_err *err)
     q_host_config config = { .log_dir = c->wal.dir, .log_max_bytes = (uint64_t)c->wal.max_bytes, .new_topic = k->process.new_topic,
                              .slow_ms = c->log.slow_ms };
     q_system_core(c, k->engines, &config.core);
+    q_rc ok = q_auth_open(c, &k->auth, err);
+    if (ok != Q_OK)
+        return ok;
+    q_auth_use(k->auth, &config.core);
     config.transport = (q_host_transport){ .send = send_work, .send_all = send_all, .publish = publish, .pause = pause_requests, .fatal = host_fatal, .ctx = k };
     q_rc rc = q_system_make_dir(c->wal.dir, "wal.dir", err);
     if (rc == Q_OK) {
@@ -206,6 +212,8 @@ static q_rc start(coordinator *k, q_err *err)
     work.delivery_timeout_ms = WORK_DELIVERY_MS;
     work.lossy = true;
     rc = open_log(k, err); /* before librdkafka and its threads: the log is checked by a child process */
+    if (rc == Q_OK)
+        rc = q_auth_run(k->auth, err);
     if (rc == Q_OK)
         rc = q_system_create_topics(c, &k->topics, k->engines, true, err);
     if (rc == Q_OK)
@@ -249,6 +257,7 @@ static void stop(coordinator *k)
     q_producer_free(k->results);
     q_producer_free(k->work);
     q_host_free(k->host);
+    q_auth_close(k->auth);
     q_watch_free(&k->watch);
 }
 

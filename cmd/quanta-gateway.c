@@ -48,9 +48,9 @@ static void help(FILE *to)
     fputs("Usage: quanta-gateway [-c quanta.yaml] [OPTION...]\n\n"
           "Serves the HTTP interface (GET /openapi.json describes it): publishes requests to Kafka, waits for their results.\n"
           "Prints `ready http=HOST:PORT` when clients are welcome. On SIGTERM it answers what it has accepted, then ends.\n\n"
-          "  -c FILE                    kafka.*, gateway.* and log.* are read from it (docs/configuration.md)\n"
+          "  -c FILE                    kafka.*, gateway.*, log.* and auth.mode are read from it (docs/configuration.md)\n"
           "      --bootstrap HOST:PORT  where Kafka is; else QUANTA_BOOTSTRAP, else kafka.bootstrap\n"
-          "      --listen HOST:PORT     an IPv4 address of loopback, for nobody is authenticated yet (default: gateway.host\n"
+          "      --listen HOST:PORT     an IPv4 address; of loopback only while auth.mode is off (default: gateway.host\n"
           "                             and gateway.port, which are 127.0.0.1:8080; port 0: any free one)\n"
           "      --reply-topic TOPIC    where results for this gateway go, nobody else's (default: gateway.reply_topic, else\n"
           "                             quanta.reply.gateway-HOSTNAME-PORT, made when it is missing)\n",
@@ -142,7 +142,7 @@ static int run(const options *o, const q_config *config)
     /* By the port, which no other gateway has here: so a restart leaves no topic behind. */
     snprintf(replies, sizeof replies, "%s.reply.gateway-%s-%ld", config->kafka.topic_prefix, name, port ? (long)port : (long)getpid());
     q_gateway_config g = {
-        .server = { .host = host, .port = port, .admin = answer,
+        .server = { .host = host, .port = port, .admin = answer, .authenticated = !strcmp(config->auth.mode, "on"),
                     .threads = (unsigned)config->gateway.threads, .max_connections = (unsigned)config->gateway.max_connections,
                     .per_address = (unsigned)config->gateway.connections_per_address, .idle_s = (unsigned)config->gateway.idle_s,
                     .max_body = (size_t)config->gateway.max_body_bytes, .default_timeout_ms = (uint32_t)config->gateway.timeout_ms,

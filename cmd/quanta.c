@@ -33,6 +33,7 @@ static const struct {
     { "ingest", q_cmd_ingest, "rows of a file into a record: JSON lines or CSV" },
     { "bucket", q_cmd_bucket, "create, drop and list buckets" },
     { "schema", q_cmd_schema, "define, show and drop records" },
+    { "key", q_cmd_key, "API keys: create, rotate, drop, list" },
     { "txn", q_cmd_txn, "open transactions, and what they wait for" },
     { "wal", q_cmd_wal, "the log: list, show, verify, follow" },
     { "status", q_cmd_status, "what the system is doing" },

@@ -22,6 +22,7 @@ int q_cmd_schema(int argc, char **argv);
 int q_cmd_status(int argc, char **argv);
 int q_cmd_wal(int argc, char **argv);
 int q_cmd_txn(int argc, char **argv);
+int q_cmd_key(int argc, char **argv);
 
 /* Prints why the system gave no outcome; returns Q_EXIT_UNREACHABLE. */
 int q_cli_print_failure(const q_err *err);

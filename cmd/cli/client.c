@@ -287,9 +287,15 @@ static bool make_body(waiting *w, const q_client_request *r, q_err *err)
 
 static q_rc publish(q_client *c, const waiting *w, q_err *err)
 {
-    q_kafka_header headers[2] = { { "request-id", q_slice_cstr(w->id) }, { "content-type", Q_SLICE_LIT("application/json") } };
+    q_kafka_header headers[3] = { { "request-id", q_slice_cstr(w->id) } };
+    size_t count = 1;
+    const char *authorization = getenv("QUANTA_AUTHORIZATION"); /* not an option: the command line is everybody's to read */
+    if (w->json)
+        headers[count++] = (q_kafka_header){ "content-type", Q_SLICE_LIT("application/json") };
+    if (authorization && *authorization)
+        headers[count++] = (q_kafka_header){ "authorization", q_slice_cstr(authorization) };
     q_slice key = w->bucket ? q_slice_cstr(w->bucket) : Q_SLICE_NONE;
-    return q_producer_send(c->producer, "quanta.requests", key, q_buf_slice(&w->body), headers, w->json ? 2 : 1, 0, err);
+    return q_producer_send(c->producer, "quanta.requests", key, q_buf_slice(&w->body), headers, count, 0, err);
 }
 
 static bool make_id(waiting *w, const char *given, q_err *err)

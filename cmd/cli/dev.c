@@ -5,6 +5,7 @@
  * the same request id. Work and votes don't travel over Kafka here: B11's in-memory bus is a function call. */
 #include "base/say.h"
 #include "bus/kafka.h"
+#include "cmd/host/authenticate.h"
 #include "cmd/cli/cli.h"
 #include "cmd/cli/options.h"
 #include "cmd/gateway/gateway.h"
@@ -32,6 +33,8 @@ static const uint64_t LOG_MAX_BYTES = 64ull << 30; /* address space; the disk is
 typedef struct dev {
     const char *dir;
     uint16_t http_port;
+    q_config *config;          /* only its auth.*; NULL: no file was given */
+    q_auth *auth;
     q_broker *broker;
     q_host *host;
     q_worker_runtime *workers[Q_EN_COUNT];
@@ -143,8 +146,13 @@ static q_rc open_coordinator(dev *d, const char *log_dir, q_err *err)
 {
     q_host_config config = { .log_dir = log_dir, .log_max_bytes = LOG_MAX_BYTES, .new_broker = true, .slow_ms = 1000 };
     q_operate_defaults(&config.core);
+    q_rc rc = d->config ? q_auth_open(d->config, &d->auth, err) : Q_OK;
+    if (rc != Q_OK)
+        return rc;
+    q_auth_use(d->auth, &config.core);
     config.transport = (q_host_transport){ .send = send_work, .publish = publish, .pause = pause_requests, .fatal = host_fatal, .ctx = d };
-    return q_host_open(&config, &d->host, err);
+    rc = q_host_open(&config, &d->host, err);
+    return rc == Q_OK ? q_auth_run(d->auth, err) : rc;
 }
 
 static q_rc start_workers(dev *d, q_err *err)
@@ -220,6 +228,8 @@ static void stop(dev *d)
     for (int e = 0; e < Q_EN_COUNT; e++)
         q_worker_runtime_stop(d->workers[e]);
     q_host_free(d->host);
+    q_auth_close(d->auth);
+    q_config_free(d->config);
     q_broker_stop(d->broker);
 }
 
@@ -272,11 +282,12 @@ static bool engines_can_go_on(dev *d)
 
 static void help(FILE *to)
 {
-    fputs("Usage: quanta dev [--dir DIR] [--http-port PORT]\n\n"
+    fputs("Usage: quanta dev [--dir DIR] [--http-port PORT] [-c FILE]\n\n"
           "Runs a whole system in one process, durable in DIR (default ./quanta-dev): an in-process Kafka broker, the\n"
           "coordinator, four embedded engines, HTTP. Prints `ready bootstrap=HOST:PORT http=HOST:PORT` when clients are welcome\n"
           "and writes the same line to DIR/ready. Ends cleanly on SIGTERM or Ctrl-C.\n\n"
           "  --dir DIR         where everything is kept\n"
+          "  -c FILE           auth.* of this quanta.yaml: who may do what\n"
           "  --http-port PORT  of the HTTP interface, /health and /metrics (default 0: any free one)\n",
           to);
 }
@@ -287,12 +298,16 @@ int q_cmd_dev(int argc, char **argv)
         { "dir", required_argument, NULL, 'd' }, { "http-port", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, { 0 }
     };
     dev d = { .dir = "quanta-dev", .main_thread = pthread_self() };
+    const char *settings = NULL;
     int o;
-    while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         int64_t port;
         switch (o) {
         case 'd':
             d.dir = optarg;
+            break;
+        case 'c':
+            settings = optarg;
             break;
         case 'p':
             if (!q_option_number("quanta dev", "--http-port", optarg, 0, 65535, &port))
@@ -318,7 +333,9 @@ int q_cmd_dev(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
 
-    q_rc rc = make_dir(d.dir, &err);
+    q_rc rc = settings ? q_config_load(settings, NULL, &d.config, &err) : Q_OK;
+    if (rc == Q_OK)
+        rc = make_dir(d.dir, &err);
     if (rc == Q_OK && realpath(d.dir, full))
         d.dir = full;
     if (rc == Q_OK)

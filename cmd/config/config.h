@@ -60,6 +60,10 @@ typedef struct q_config {
         int64_t timeout_ms, timeout_max_ms, rows, rows_max, drain_ms, rate_per_s, rate_burst;
     } gateway;
     struct { const char *uri; } redis;
+    struct {
+        const char *mode, *jwks_file, *jwks_url, *issuer, *audience, *roles_claim, *admin_role, *admin_key_hash;
+        int64_t leeway_s, jwks_refresh_s, allow_hs256;
+    } auth;
 
     const char *path;      /* of the file, absolute; NULL when it was read from memory */
     struct q_arena *arena; /* all of the above */

@@ -119,6 +119,18 @@ const q_setting q_settings[] = {
     NUMBER("gateway.rate_per_s", gateway.rate_per_s, "0", 0, 1000000, "requests a second", "From one API key or token, or from one address where there is none; 429 beyond. /health, /livez, /readyz and /metrics don't count. 0: no limit."),
     NUMBER("gateway.rate_burst", gateway.rate_burst, "0", 0, 1000000, "requests", "How many of them may come at once after a pause; 0: as many as in two seconds."),
 
+    { "auth.mode", Q_SET_CHOICE, AT(auth.mode), "off", 0, 0, "off on", 0, "off: nobody is asked who he is, everybody may do everything, and HTTP is served on loopback only. on: every request needs a token or an API key (docs/permissions.md)." },
+    DIR("auth.jwks_file", auth.jwks_file, NULL, "The public keys of tokens, a JWKS. Read again every `auth.jwks_refresh_s`."),
+    TEXT("auth.jwks_url", auth.jwks_url, NULL, "The same from the issuer: https, or http on this machine. The last one stays in force while it can't be had."),
+    NUMBER("auth.jwks_refresh_s", auth.jwks_refresh_s, "300", 1, 86400, "s", "How often the key set is read again; sooner (10 s) when a token names a key that isn't known."),
+    TEXT("auth.issuer", auth.issuer, NULL, "`iss` of every token."),
+    TEXT("auth.audience", auth.audience, NULL, "Must be in `aud` of every token."),
+    NUMBER("auth.leeway_s", auth.leeway_s, "30", 0, 300, "s", "How far clocks may differ, for `exp`, `nbf` and `iat`."),
+    TEXT("auth.roles_claim", auth.roles_claim, "roles", "The claim with the roles: an array of texts, or one with spaces between."),
+    TEXT("auth.admin_role", auth.admin_role, NULL, "A token with this role may do everything, in every bucket. None: no token may."),
+    TEXT("auth.admin_key_hash", auth.admin_key_hash, NULL, "The hash of an API key that may do everything, as `quanta key new --admin` prints it: the way into a new installation."),
+    BOOL("auth.allow_hs256", auth.allow_hs256, "false", "Take keys of kind `oct` (HS256), too: whoever verifies with such a key could sign with it."),
+
     URI("redis.uri", redis.uri, "Redis, `redis://host:port`. Not used by the coordinator and the workers."),
 };
 const size_t q_settings_count = sizeof q_settings / sizeof q_settings[0];

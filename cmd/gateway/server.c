@@ -312,8 +312,8 @@ static q_rc listen_on(q_server *s, q_err *err)
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(s->config.port) };
     if (inet_pton(AF_INET, s->config.host, &at.sin_addr) != 1)
         return q_err_set(err, Q_E_INTERNAL, "http: %s is not an IPv4 address", s->config.host);
-    if (ntohl(at.sin_addr.s_addr) >> 24 != 127)
-        return q_err_set(err, Q_E_INTERNAL, "http: nobody is authenticated yet, so only loopback is listened on; %s is not", s->config.host);
+    if (ntohl(at.sin_addr.s_addr) >> 24 != 127 && !s->config.authenticated)
+        return q_err_set(err, Q_E_INTERNAL, "http: auth.mode is off: nobody is asked who he is, so only loopback is listened on; %s is not", s->config.host);
     s->daemon = MHD_start_daemon(secure | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->config.port, NULL, NULL,
                                  on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at,
                                  MHD_OPTION_THREAD_POOL_SIZE, s->config.threads, MHD_OPTION_CONNECTION_LIMIT, s->config.max_connections,

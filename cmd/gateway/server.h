@@ -12,7 +12,8 @@
 typedef struct q_server q_server;
 
 typedef struct q_server_config {
-    const char *host;            /* an IPv4 address of loopback */
+    const char *host;            /* an IPv4 address; of loopback unless `authenticated` */
+    bool authenticated;          /* the coordinator asks everybody who he is (auth.mode: on) */
     uint16_t port;               /* 0: any free one */
     unsigned threads;            /* 0: 2 */
     unsigned max_connections;    /* 0: 4096 */
