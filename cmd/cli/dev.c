@@ -5,11 +5,12 @@
  * the same request id. Work and votes don't travel over Kafka here: B11's in-memory bus is a function call. */
 #include "base/say.h"
 #include "bus/kafka.h"
-#include "cmd/host/authenticate.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/find.h"
 #include "cmd/cli/options.h"
 #include "cmd/gateway/gateway.h"
 #include "cmd/host/admin.h"
+#include "cmd/host/authenticate.h"
 #include "cmd/host/coordinator_host.h"
 #include "cmd/host/intake.h"
 #include "cmd/host/measured.h"
@@ -33,7 +34,7 @@ static const uint64_t LOG_MAX_BYTES = 64ull << 30; /* address space; the disk is
 typedef struct dev {
     const char *dir;
     uint16_t http_port;
-    q_config *config;          /* only its auth.*; NULL: no file was given */
+    const q_config *config;          /* only its auth.*; NULL: no file was given */
     q_auth *auth;
     q_broker *broker;
     q_host *host;
@@ -229,7 +230,6 @@ static void stop(dev *d)
         q_worker_runtime_stop(d->workers[e]);
     q_host_free(d->host);
     q_auth_close(d->auth);
-    q_config_free(d->config);
     q_broker_stop(d->broker);
 }
 
@@ -298,16 +298,12 @@ int q_cmd_dev(int argc, char **argv)
         { "dir", required_argument, NULL, 'd' }, { "http-port", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, { 0 }
     };
     dev d = { .dir = "quanta-dev", .main_thread = pthread_self() };
-    const char *settings = NULL;
     int o;
-    while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+    while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         int64_t port;
         switch (o) {
         case 'd':
             d.dir = optarg;
-            break;
-        case 'c':
-            settings = optarg;
             break;
         case 'p':
             if (!q_option_number("quanta dev", "--http-port", optarg, 0, 65535, &port))
@@ -333,7 +329,7 @@ int q_cmd_dev(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
 
-    q_rc rc = settings ? q_config_load(settings, NULL, &d.config, &err) : Q_OK;
+    q_rc rc = q_find_has_config() ? q_find_config(&d.config, &err) : Q_OK;
     if (rc == Q_OK)
         rc = make_dir(d.dir, &err);
     if (rc == Q_OK && realpath(d.dir, full))

@@ -77,6 +77,8 @@ static const char *named_config(void)
     return path && *path ? path : NULL;
 }
 
+bool q_find_has_config(void) { return named_config() != NULL; }
+
 q_rc q_find_config(const q_config **out, q_err *err)
 {
     const char *path = named_config();

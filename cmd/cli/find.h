@@ -19,6 +19,7 @@ typedef struct q_place {
 
 /* -c FILE: which configuration is meant; else QUANTA_CONFIG, else none. Before all below; kept, not copied. */
 void q_find_use_config(const char *path);
+bool q_find_has_config(void); /* is one named? */
 /* That configuration, read at the first call and kept. Q_FAIL: none is named, or it is wrong. */
 Q_CHECK q_rc q_find_config(const q_config **out, q_err *err);
 /* Its wal.dir. Q_END: no configuration is named. */
