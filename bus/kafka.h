@@ -73,7 +73,7 @@ typedef struct q_source_config {
     void (*failed)(void *ctx, q_rc rc, const char *text);
     void *ctx;
 } q_source_config;
-/* Q_RETRY: the broker can't be reached within timeout_ms. Without group, new partitions are found within a few seconds. */
+/* With a group, what `config` and `source` point to must outlive it. Q_RETRY: the broker can't be reached within timeout_ms. Without group, new partitions are found within a few seconds. */
 Q_CHECK q_rc q_source_start(const q_kafka_config *config, const q_source_config *source, int timeout_ms, q_source **out, q_err *err);
 void q_source_pause(q_source *s);  /* any thread; a few messages may still come */
 void q_source_resume(q_source *s);

@@ -9,13 +9,17 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MAX_PARTITIONS = 4096, METADATA_EVERY_S = 5 };
+enum { MAX_PARTITIONS = 4096, METADATA_EVERY_S = 5, MAX_REJOINS = 8, TWIN_S = 10 };
 
 struct q_message { rd_kafka_message_t *rm; rd_kafka_headers_t *headers; };
 
 struct q_source {
-    rd_kafka_t *rk;
+    rd_kafka_t *_Atomic rk;
+    q_kafka_config kafka; /* group: for joining it once more */
     q_source_config config;
+    rd_kafka_t *left[MAX_REJOINS]; /* consumers that were fenced; messages of theirs may still be out, so they end with the source */
+    int left_count;
+    time_t fenced_at;
     char *topic;
     pthread_t thread;
     atomic_bool stopping;
@@ -139,6 +143,32 @@ static void report(q_source *s, q_rc rc, const char *text)
         s->config.failed(s->config.ctx, rc, text);
 }
 
+static rd_kafka_t *new_consumer(q_source *s, q_err *err);
+static q_rc start_subscribed(q_source *s, q_err *err);
+
+/* A broker that was killed while this member joined knows it by an id that it never heard of, and fences the one it has: it joins anew. Whoever
+ * is fenced again soon after has a real twin under its name, which does the same: the one that was there first gives up first. */
+static bool rejoin(q_source *s)
+{
+    time_t now = time(NULL);
+    if (s->left_count == MAX_REJOINS || (s->fenced_at && now - s->fenced_at < TWIN_S))
+        return false;
+    q_err err = Q_ERR_INIT;
+    rd_kafka_t *fresh = new_consumer(s, &err);
+    if (!fresh) {
+        q_say(Q_SAY_ERROR, "%s: %s", s->topic, err.message);
+        return false;
+    }
+    s->fenced_at = now;
+    rd_kafka_assign(s->rk, NULL);
+    s->left[s->left_count++] = s->rk;
+    s->rk = fresh;
+    s->partitions = 0;
+    s->paused = false;
+    q_say(Q_SAY_WARN, "%s: the broker took this member for another one of its name: it joins its group once more", s->topic);
+    return start_subscribed(s, &err) == Q_OK;
+}
+
 /* false: the source can't go on. */
 static bool handle_error(q_source *s, rd_kafka_message_t *rm)
 {
@@ -154,8 +184,11 @@ static bool handle_error(q_source *s, rd_kafka_message_t *rm)
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
         return true; /* librdkafka goes on trying */
     case RD_KAFKA_RESP_ERR__FATAL:
-        if (rd_kafka_fatal_error(s->rk, text, sizeof text) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        if (rd_kafka_fatal_error(s->rk, text, sizeof text) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+            if (rejoin(s))
+                return true;
             snprintf(text, sizeof text, "%s: another process has come under the same name (--name) and has taken over", s->topic);
+        }
         report(s, Q_FATAL, text);
         return false;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
@@ -259,30 +292,24 @@ static q_rc start_subscribed(q_source *s, q_err *err)
     return e == RD_KAFKA_RESP_ERR_NO_ERROR ? Q_OK : q_err_set(err, Q_E_INTERNAL, "kafka: %s: %s", s->topic, rd_kafka_err2str(e));
 }
 
-q_rc q_source_start(const q_kafka_config *config, const q_source_config *source, int timeout_ms, q_source **out, q_err *err)
+static rd_kafka_t *new_consumer(q_source *s, q_err *err)
 {
+    const q_source_config *source = &s->config;
     char text[256], wait[16], session[16], heartbeat[16];
     int session_ms = source->session_timeout_ms ? source->session_timeout_ms : 6000;
-    q_source *s = calloc(1, sizeof *s);
-    rd_kafka_conf_t *conf = NULL;
-    q_rc rc = Q_FAIL;
-    if (!s)
-        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
-    s->config = *source;
-    s->topic = strdup(source->topic);
-    snprintf(wait, sizeof wait, "%d", config->fetch_wait_max_ms ? config->fetch_wait_max_ms : 10);
+    snprintf(wait, sizeof wait, "%d", s->kafka.fetch_wait_max_ms ? s->kafka.fetch_wait_max_ms : 10);
     snprintf(session, sizeof session, "%d", session_ms);
     snprintf(heartbeat, sizeof heartbeat, "%d", session_ms / 6 < 100 ? 100 : session_ms / 6);
-    conf = s->topic ? q_kafka_conf(config, err) : NULL;
+    rd_kafka_conf_t *conf = q_kafka_conf(&s->kafka, err);
     if (!conf)
-        goto out;
+        return NULL;
     rd_kafka_conf_set_opaque(conf, s);
     if (source->group) {
         rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
         if (!q_kafka_conf_set(conf, "session.timeout.ms", session, err) || !q_kafka_conf_set(conf, "heartbeat.interval.ms", heartbeat, err) ||
             !q_kafka_conf_set(conf, "auto.commit.interval.ms", "500", err) ||
             (source->instance && !q_kafka_conf_set(conf, "group.instance.id", source->instance, err)))
-            goto out;
+            goto bad;
     }
     /* A new group member starts where the oldest message is: nothing sent before the worker came is skipped. */
     if (!q_kafka_conf_set(conf, "fetch.wait.max.ms", wait, err) ||
@@ -293,30 +320,47 @@ q_rc q_source_start(const q_kafka_config *config, const q_source_config *source,
         !q_kafka_conf_set(conf, "fetch.message.max.bytes", "16000000", err) ||
         !q_kafka_conf_set(conf, "fetch.error.backoff.ms", "50", err) ||
         !q_kafka_conf_set(conf, "partition.assignment.strategy", "cooperative-sticky", err))
-        goto out;
-    s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-    if (!s->rk) {
+        goto bad;
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+    if (!rk) {
         q_err_set(err, Q_E_INTERNAL, "kafka consumer: %s", text);
-        goto out;
+        goto bad;
     }
-    conf = NULL; /* the consumer's now */
-    rd_kafka_poll_set_consumer(s->rk);
-    rc = source->group ? start_subscribed(s, err) : start_assigned(s, timeout_ms, err);
-    if (rc != Q_OK)
-        goto out;
-    if (pthread_create(&s->thread, NULL, run, s) != 0) {
+    rd_kafka_poll_set_consumer(rk);
+    return rk;
+bad:
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static void end_consumers(q_source *s)
+{
+    for (int i = 0; i <= s->left_count; i++) {
+        rd_kafka_t *rk = i < s->left_count ? s->left[i] : s->rk;
+        if (!rk)
+            continue;
+        rd_kafka_consumer_close(rk);
+        rd_kafka_destroy(rk);
+    }
+}
+
+q_rc q_source_start(const q_kafka_config *config, const q_source_config *source, int timeout_ms, q_source **out, q_err *err)
+{
+    q_source *s = calloc(1, sizeof *s);
+    if (!s)
+        return q_err_set(err, Q_E_LIMIT_MEMORY, "out of memory");
+    s->kafka = *config;
+    s->config = *source;
+    s->topic = strdup(source->topic);
+    s->rk = s->topic ? new_consumer(s, err) : NULL;
+    q_rc rc = !s->rk ? Q_FAIL : source->group ? start_subscribed(s, err) : start_assigned(s, timeout_ms, err);
+    if (rc == Q_OK && pthread_create(&s->thread, NULL, run, s) != 0)
         rc = q_err_set(err, Q_E_INTERNAL, "kafka consumer: no thread");
-        goto out;
+    if (rc == Q_OK) {
+        *out = s;
+        return Q_OK;
     }
-    *out = s;
-    return Q_OK;
-out:
-    if (conf)
-        rd_kafka_conf_destroy(conf);
-    if (s->rk) {
-        rd_kafka_consumer_close(s->rk);
-        rd_kafka_destroy(s->rk);
-    }
+    end_consumers(s);
     free(s->topic);
     free(s);
     return rc;
@@ -337,8 +381,7 @@ void q_source_stop(q_source *s)
     }
     pthread_join(s->thread, NULL);
     s->closing = true;
-    rd_kafka_consumer_close(s->rk);
-    rd_kafka_destroy(s->rk);
+    end_consumers(s);
     free(s->topic);
     free(s);
 }
