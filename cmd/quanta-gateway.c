@@ -160,10 +160,14 @@ static int run(const options *o, const q_config *config)
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: only main takes them */
     q_gateway *gateway = NULL;
     q_topic_spec topic = { g.exchange.replies, 1, REPLIES_MS, false };
-    q_rc rc = q_kafka_topics(&g.exchange.kafka, &topic, 1, (int)config->kafka.replication, config->kafka.create_topics != 0,
-                             (int)config->kafka.connect_timeout_ms, &err);
-    if (rc == Q_OK)
-        rc = q_gateway_start(&g, &gateway, &err);
+    /* A broker that makes topics by itself (quanta dev's does, and can't be asked to) has it at the first try. */
+    q_rc rc = q_gateway_start(&g, &gateway, &err);
+    if (rc == Q_RETRY && config->kafka.create_topics) {
+        err = (q_err)Q_ERR_INIT;
+        rc = q_kafka_topics(&g.exchange.kafka, &topic, 1, (int)config->kafka.replication, true, (int)config->kafka.connect_timeout_ms, &err);
+        if (rc == Q_OK)
+            rc = q_gateway_start(&g, &gateway, &err);
+    }
     if (rc != Q_OK) {
         free((void *)(uintptr_t)settings);
         return fail(&err);

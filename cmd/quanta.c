@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "base/version.h"
 #include "cmd/cli/cli.h"
+#include "cmd/cli/options.h"
 #include "cmd/cli/find.h"
 
 #include <errno.h>
@@ -15,8 +16,8 @@
 
 static int cmd_version(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
+    if (argc > 1)
+        return q_usage_error("quanta version", "unexpected '%s'", argv[1]);
     puts("quanta " Q_VERSION);
     return Q_EXIT_COMMITTED;
 }

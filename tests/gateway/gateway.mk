@@ -1,8 +1,10 @@
 # What openapi.c holds is this file's bytes.
 $(B)/obj/gateway/openapi.o: gateway/openapi.json
 
-.PHONY: test-gateway test-gateway-rest test-gateway-openapi
-test-gateway: test-gateway-rest test-gateway-openapi ## the HTTP interface: both of these
+.PHONY: test-gateway test-gateway-edge test-gateway-rest test-gateway-openapi
+test-gateway: test-gateway-edge test-gateway-rest test-gateway-openapi ## the HTTP interface: all of these
+test-gateway-edge: bin/quanta bin/quanta-gateway ## TLS, mutual TLS, limits by key and address, settings of the gateway
+	@python3 tests/gateway/test_edge.py
 test-gateway-rest: bin/quanta bin/quanta-gateway ## the HTTP interface against a real quanta dev, through curl
 	@tests/gateway/run
 
