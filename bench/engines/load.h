@@ -14,8 +14,8 @@ double bench_now_ms(void);
 /* Sorts the samples and fills p50 and p99. */
 void bench_summary(double *ms, size_t n, double seconds, figures *out);
 
-/* Transactions through Kafka, `at_once` in flight. Ids begin with `mark`. */
-bool bench_through(const places *p, bool four, size_t at_once, double seconds, const char *mark, figures *out);
+/* Transactions through Kafka, at most `at_once` in flight; `rate` of them a second, 0: as many as that allows. Ids begin with `mark`. */
+bool bench_through(const places *p, bool four, size_t at_once, double seconds, double rate, const char *mark, figures *out);
 /* Statements that must commit before the measurement: buckets and records. */
 bool bench_statement(const places *p, const char *id, const char *text);
 /* The same rows by `at_once` threads, each with connections of its own, one write after the other, no transaction around them. */

@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { GIVE_UP_S = 60 };
 
 typedef struct run {
+    const q_kafka_config *kafka;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     const char *mark;
@@ -50,10 +54,28 @@ static void failed(void *ctx, q_rc rc, const char *text)
     fprintf(stderr, "results: %s\n", text);
 }
 
+/* The offset itself, asked for before anything is sent: "the end" would be looked up later, behind the first results. */
 static int64_t from_the_end(void *ctx, int32_t partition)
 {
-    (void)ctx, (void)partition;
+    run *r = ctx;
+    int64_t low, high;
+    q_err err = Q_ERR_INIT;
+    if (q_kafka_watermarks(r->kafka, "quanta.results", partition, 10000, &low, &high, &err) == Q_OK)
+        return high;
+    fprintf(stderr, "%s\n", err.message);
     return -2;
+}
+
+/* Under the lock. false: no result for so long that none will come. */
+static bool wait_for_one(run *r)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += GIVE_UP_S;
+    if (pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
+        return true;
+    fprintf(stderr, "no result for %d s, %zu of %zu requests are open\n", GIVE_UP_S, r->sent - r->done, r->sent);
+    return false;
 }
 
 static bool send_one(q_producer *p, const char *mark, size_t number, const char *text)
@@ -77,12 +99,22 @@ static void make(char *text, size_t n, bool four, const char *mark, size_t i)
         snprintf(text, n, "INSERT INTO pairs { id: \"%s%zu\", total: %zu.5, customer: { name: \"Alice\", address: \"123 Market St\" } };", mark, i, i % 1000);
 }
 
-/* `text` NULL: rows for as long as `seconds`; otherwise that one statement. */
-static bool drive(const places *at, const char *one, bool four, size_t at_once, double seconds, const char *mark, figures *out)
+static void wait_until(double ms)
+{
+    double left = ms - bench_now_ms();
+    if (left <= 0)
+        return;
+    struct timespec pause = { (time_t)(left / 1e3), (long)((left - (double)(time_t)(left / 1e3) * 1e3) * 1e6) };
+    nanosleep(&pause, NULL);
+}
+
+/* `one` NULL: rows for as long as `seconds`; otherwise that one statement. */
+static bool drive(const places *at, const char *one, bool four, size_t at_once, double seconds, double rate, const char *mark, figures *out)
 {
     run r = { .mark = mark, .sent_ms = calloc(MAX_SAMPLES, sizeof(double)), .taken_ms = calloc(MAX_SAMPLES, sizeof(double)) };
     q_kafka_config config = { .bootstrap = at->bootstrap, .fetch_wait_max_ms = 1 };
     q_source_config source = { .topic = "quanta.results", .start = from_the_end, .message = take, .failed = failed, .ctx = &r };
+    r.kafka = &config;
     q_producer *producer = NULL;
     q_source *results = NULL;
     q_err err = Q_ERR_INIT;
@@ -95,18 +127,20 @@ static bool drive(const places *at, const char *one, bool four, size_t at_once, 
     double began = bench_now_ms(), last = began;
     while (ok && (one ? r.sent == 0 : bench_now_ms() - began < seconds * 1000) && r.sent < MAX_SAMPLES) {
         char text[512];
+        double due = rate > 0 ? began + (double)r.sent * 1e3 / rate : 0;
+        wait_until(due);
         pthread_mutex_lock(&r.lock);
-        while (r.sent - r.done >= at_once)
-            pthread_cond_wait(&r.changed, &r.lock);
+        while (ok && r.sent - r.done >= at_once)
+            ok = wait_for_one(&r);
         size_t number = r.sent++;
-        r.sent_ms[number] = bench_now_ms();
+        r.sent_ms[number] = rate > 0 ? due : bench_now_ms();
         pthread_mutex_unlock(&r.lock);
         make(text, sizeof text, four, mark, number);
-        ok = send_one(producer, mark, number, one ? one : text);
+        ok = ok && send_one(producer, mark, number, one ? one : text);
     }
     pthread_mutex_lock(&r.lock);
     while (ok && r.done < r.sent)
-        pthread_cond_wait(&r.changed, &r.lock);
+        ok = wait_for_one(&r);
     pthread_mutex_unlock(&r.lock);
     last = bench_now_ms();
     q_source_stop(results);
@@ -120,13 +154,13 @@ static bool drive(const places *at, const char *one, bool four, size_t at_once, 
     return ok && r.failed == 0;
 }
 
-bool bench_through(const places *p, bool four, size_t at_once, double seconds, const char *mark, figures *out)
+bool bench_through(const places *p, bool four, size_t at_once, double seconds, double rate, const char *mark, figures *out)
 {
-    return drive(p, NULL, four, at_once, seconds, mark, out);
+    return drive(p, NULL, four, at_once, seconds, rate, mark, out);
 }
 
 bool bench_statement(const places *p, const char *id, const char *text)
 {
     figures none;
-    return drive(p, text, false, 1, 0, id, &none);
+    return drive(p, text, false, 1, 0, 0, id, &none);
 }
