@@ -8,7 +8,7 @@ B       := build/$(VARIANT)
 GEN     := build/gen
 CC      ?= gcc
 
-MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx bus gateway auth cmd/config
+MODULES := base schemas schemas/wire quantaql wal coordinator workers workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx bus graphql gateway auth cmd/config
 DEPS_base             :=
 DEPS_schemas          := base
 DEPS_schemas/wire     := schemas $(DEPS_schemas)
@@ -22,10 +22,11 @@ DEPS_workers/mongo    := workers $(DEPS_workers)
 DEPS_workers/neo4j    := workers $(DEPS_workers)
 DEPS_workers/influx   := workers $(DEPS_workers)
 DEPS_bus              := base
-DEPS_gateway          := schemas $(DEPS_schemas)
+DEPS_graphql          := base
+DEPS_gateway          := graphql schemas $(DEPS_schemas)
 DEPS_auth             := base
 DEPS_cmd/config       := schemas base
-ALL_LIBS := gateway auth bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
+ALL_LIBS := gateway graphql auth bus workers/embedded workers/postgres workers/mongo workers/neo4j workers/influx workers coordinator quantaql wal schemas/wire schemas base
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CSTD   := -std=c17 -D_GNU_SOURCE

@@ -35,6 +35,7 @@ typedef struct q_http_response {
 
 #define Q_TYPE_JSON    "application/json"
 #define Q_TYPE_NDJSON  "application/x-ndjson"
+#define Q_TYPE_GRAPHQL "application/graphql-response+json"
 #define Q_TYPE_PROBLEM "application/problem+json"
 
 /* "application/json; charset=utf-8" is application/json; case doesn't matter. */

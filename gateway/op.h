@@ -30,6 +30,7 @@ struct q_gate_op {
     /* rows */
     uint32_t row_limit;
     bool lines;           /* NDJSON */
+    struct q_op_graphql *graphql; /* op_graphql.c */
 };
 
 /* Operations: `ask` fills it or fails; `answer` fills the response, or asks again. */
@@ -42,7 +43,10 @@ typedef struct q_gate_verbs {
 } q_gate_verbs;
 
 extern const q_gate_verbs q_gate_buckets, q_gate_create, q_gate_bucket, q_gate_bucket_drop, q_gate_records, q_gate_record_create, q_gate_record,
-    q_gate_record_drop, q_gate_query, q_gate_rows, q_gate_rows_insert, q_gate_row, q_gate_row_put, q_gate_row_patch, q_gate_row_delete;
+    q_gate_record_drop, q_gate_query, q_gate_rows, q_gate_rows_insert, q_gate_row, q_gate_row_put, q_gate_row_patch, q_gate_row_delete,
+    q_gate_graphql;
+
+void q_op_graphql_free(struct q_op_graphql *g); /* accepts NULL */
 
 /* The body as a JSON object (or, with `array`, also an array); the caller frees it. REQUEST_MALFORMED, MEDIA_TYPE_UNKNOWN. */
 Q_CHECK q_rc q_op_body(const q_gate_op *op, bool array, json_t **out, q_err *err);

@@ -20,8 +20,10 @@ q_gate_op *q_gate_new(q_arena *arena, const q_gate_limits *limits, q_id_hints *h
 
 void q_gate_free(q_gate_op *op)
 {
-    if (op)
+    if (op) {
+        q_op_graphql_free(op->graphql);
         q_buf_free(&op->out);
+    }
 }
 
 /* ---- which verbs ---- */
@@ -33,6 +35,7 @@ static const q_gate_verbs *verbs(const q_gate_op *op)
         [Q_RT_CREATE] = { [Q_HTTP_POST] = &q_gate_create },
         [Q_RT_BUCKET] = { [Q_HTTP_GET] = &q_gate_bucket, [Q_HTTP_DELETE] = &q_gate_bucket_drop },
         [Q_RT_QUERY] = { [Q_HTTP_POST] = &q_gate_query },
+        [Q_RT_GRAPHQL] = { [Q_HTTP_POST] = &q_gate_graphql },
         [Q_RT_RECORDS] = { [Q_HTTP_GET] = &q_gate_records, [Q_HTTP_POST] = &q_gate_record_create },
         [Q_RT_RECORD] = { [Q_HTTP_GET] = &q_gate_record, [Q_HTTP_DELETE] = &q_gate_record_drop },
         [Q_RT_ROWS] = { [Q_HTTP_GET] = &q_gate_rows, [Q_HTTP_POST] = &q_gate_rows_insert },

@@ -11,6 +11,7 @@ static const struct { const char *template; unsigned methods; const char *allow;
     [Q_RT_CREATE] = { "/bucket/create", M(POST), "POST" },
     [Q_RT_BUCKET] = { "/bucket/{bucket}", M(GET) | M(DELETE), "GET, HEAD, DELETE" },
     [Q_RT_QUERY] = { "/bucket/{bucket}/query", M(POST), "POST" },
+    [Q_RT_GRAPHQL] = { "/bucket/{bucket}/graphql", M(POST), "POST" },
     [Q_RT_RECORDS] = { "/bucket/{bucket}/record", M(GET) | M(POST), "GET, HEAD, POST" },
     [Q_RT_RECORD] = { "/bucket/{bucket}/record/{record}", M(GET) | M(DELETE), "GET, HEAD, DELETE" },
     [Q_RT_ROWS] = { "/bucket/{bucket}/record/{record}/rows", M(GET) | M(POST), "GET, HEAD, POST" },

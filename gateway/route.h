@@ -9,6 +9,7 @@ typedef enum q_route {
     Q_RT_CREATE,        /* /bucket/create */
     Q_RT_BUCKET,        /* /bucket/{bucket} */
     Q_RT_QUERY,         /* /bucket/{bucket}/query */
+    Q_RT_GRAPHQL,       /* /bucket/{bucket}/graphql */
     Q_RT_RECORDS,       /* /bucket/{bucket}/record */
     Q_RT_RECORD,        /* /bucket/{bucket}/record/{record} */
     Q_RT_ROWS,          /* /bucket/{bucket}/record/{record}/rows */
