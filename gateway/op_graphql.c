@@ -123,6 +123,7 @@ static q_gql_attr_kind kind_of(const char *type)
 static q_rc read_definitions(q_gate_op *op, const q_result_set *s, q_err *err)
 {
     q_op_graphql *g = op->graphql;
+    uint32_t seen = 0;
     for (uint32_t i = 0; i < g->record_count; i++) {
         q_gql_record *r = &g->records[i];
         q_row_cursor at = { 0 };
@@ -139,9 +140,10 @@ static q_rc read_definitions(q_gate_op *op, const q_result_set *s, q_err *err)
                 .kind = kind_of(text_at(columns, row, "type")), .many = !strcmp(text_at(columns, row, "cardinality"), "many"),
                 .required = required >= 0 && YAJL_IS_TRUE(YAJL_GET_ARRAY(row)->values[required]) };
         }
-        if (!r->count || !q_slice_eq(r->attrs[0].name, Q_SLICE_LIT("id")))
-            return q_err_set(err, Q_E_INTERNAL, "The definition of %.*s can't be read.", Q_SLICE_FMT(r->name));
+        if (r->count && q_slice_eq(r->attrs[0].name, Q_SLICE_LIT("id")))
+            g->records[seen++] = *r; /* rows are known by their id: to whom it isn't shown, the record isn't either */
     }
+    g->record_count = seen;
     return q_gql_schema_build(op->arena, g->records, g->record_count, &g->schema, err);
 }
 
