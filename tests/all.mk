@@ -4,7 +4,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.mk,fuzz-%,$(wildcard tests/fuzz/fuz
 .PHONY: test asan ubsan tsan cov fuzz bench
 test: setup ## what CI runs (the sanitizers' variants are targets of their own: asan, ubsan, tsan)
 	@scripts/test 'all -j2' docs-check 'unit -j2' contract sim-contract sim-scenarios sim-twice 'sim SEEDS=10000' sim-mutants 'fuzz SECONDS=10' \
-	  test-cli test-demo test-gateway-rest test-graphql test-permissions setup-engines test-contract-engines test-real
+	  test-cli test-demo test-gateway-rest test-gateway-edge test-graphql test-permissions setup-engines test-prometheus test-contract-engines test-real
 
 test-demo: ## the demo, as a test
 	@$(MAKE) --no-print-directory demo
