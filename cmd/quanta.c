@@ -107,7 +107,7 @@ int main(int argc, char **argv)
         return Q_EXIT_COMMITTED;
     }
     if (!strcmp(argv[1], "--version"))
-        return cmd_version(argc, argv);
+        argv[1] = (char[]){ "version" };
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         static char name[32]; /* what getopt's messages begin with */
         if (strcmp(argv[1], commands[i].name))
