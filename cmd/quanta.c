@@ -106,8 +106,9 @@ int main(int argc, char **argv)
         usage(stdout);
         return Q_EXIT_COMMITTED;
     }
+    static char version[] = "version";
     if (!strcmp(argv[1], "--version"))
-        argv[1] = (char[]){ "version" };
+        argv[1] = version;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         static char name[32]; /* what getopt's messages begin with */
         if (strcmp(argv[1], commands[i].name))
